@@ -1,0 +1,147 @@
+"""
+What the use cases need from the world. Each port has one contract suite in tests/contract,
+which every adapter and its fake must pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Protocol
+
+from tallygate.domain.ledger.events import Entry, SpoolRecord
+from tallygate.domain.pricing.rule_book import RuleBook
+
+
+class Clock(Protocol):
+    """UTC now."""
+
+    def now_ns(self) -> int: ...
+
+
+class PolicyEngine(Protocol):
+    """Answers the entrypoint `tallygate/admission/decision` over one loaded bundle."""
+
+    @property
+    def revision(self) -> str:
+        """Digest of the Rego and the data that answer."""
+        ...
+
+    def decide(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Answer one input document; raises EngineFailed when there is no answer to read."""
+        ...
+
+
+class Spool(Protocol):
+    """The gate's side of the local durable queue. Thread-safe; never waits for the network."""
+
+    @property
+    def writer_id(self) -> str: ...
+
+    def has_room(self) -> bool:
+        """Whether a new attempt may be opened; an opened one can always be settled."""
+        ...
+
+    def append(self, record: SpoolRecord) -> None:
+        """Write one record; SpoolFull when an `opened` record finds no room."""
+        ...
+
+    def close(self) -> None:
+        """Sync, release the lock. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolBatch:
+    """Records in the order in which one writer wrote them, and how far they reach."""
+
+    writer_id: str
+    records: tuple[SpoolRecord, ...]
+    position: object
+    """Handed back to `acknowledge`; opaque to everybody else."""
+    writer_gone: bool
+    """True on the last batch of a writer whose process has ended: nothing more will come."""
+
+
+class SpoolReader(Protocol):
+    """The drain's side. One reader per folder, by lock."""
+
+    def batches(self, limit: int) -> Iterator[SpoolBatch]:
+        """One pass over all writers; at most `limit` records a batch. Starts where the last
+        acknowledged batch ended, so a batch that was not acknowledged comes again."""
+        ...
+
+    def acknowledge(self, batch: SpoolBatch, still_open: Sequence[SpoolRecord]) -> None:
+        """Keep the position durably, with the opened records that have no settlement yet
+        (they come again, in `open_records`), and free what is no longer needed."""
+        ...
+
+    def open_records(self, writer_id: str) -> Sequence[SpoolRecord]:
+        """The opened records that the last acknowledgement kept for this writer."""
+        ...
+
+    def is_idle(self) -> bool:
+        """Whether no writer lives and nothing is left to read."""
+        ...
+
+
+class RuleBooks(Protocol):
+    """The price lists under policies/rates."""
+
+    def in_force(self, provider: str, at_ns: int) -> RuleBook:
+        """The one book for the provider at that instant; NoRuleBook when there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What an append did. `conflicts` are ids that exist with another payload; the ledger
+    keeps the first, stores the other in its table of conflicts, and says so."""
+
+    inserted: int
+    duplicates: int
+    conflicts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events; every field that is set must match. Times are half open, UTC ns."""
+
+    since_ns: int | None = None
+    until_ns: int | None = None
+    call_id: str | None = None
+    trace_id: str | None = None
+    equals: Mapping[str, str] = field(default_factory=dict)
+    """Column name to value: owner_team, service, environment, status, provider, …"""
+    limit: int | None = None
+    newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A sum over entries that cannot overflow; unpriced ones are counted, never summed as 0."""
+
+    cost: Decimal
+    events: int
+    unpriced: int
+
+
+class Ledger(Protocol):
+    """The append-only store of entries."""
+
+    def append(self, entries: Sequence[Entry]) -> Appended:
+        """All or nothing; LedgerUnavailable when it could not be done and may be later."""
+        ...
+
+    def rows(self, wanted: EventFilter) -> Iterator[Mapping[str, Any]]:
+        """Stored entries as flat rows (docs/event.schema.json), oldest first unless asked."""
+        ...
+
+    def total(self, wanted: EventFilter) -> Total: ...
+
+    def count_attempts(self) -> int:
+        """How many provider attempts are booked (kind `attempt`, cache hits left out)."""
+        ...
+
+    def close(self) -> None: ...

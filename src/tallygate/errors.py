@@ -1,0 +1,214 @@
+"""
+Every error that tallygate raises, as one tree. `code` is the metric label and the JSON field.
+
+    TallygateError
+    ├── SettingsInvalid            the environment says something we cannot use
+    ├── PoliciesInvalid            files under policies/ that cannot be taken; carries problems
+    │   └── RuleBookInvalid        a price list that cannot be trusted
+    ├── AdmissionError             the call does not go to a provider; carries http_status
+    │   ├── CallRefused            the policy said no
+    │   ├── DecisionUnavailable    nobody could ask the policy
+    │   └── SpoolFull              there is no room to account for the call
+    ├── EngineError                the policy engine itself
+    │   ├── PolicyNotCompiled      policy.wasm does not belong to the Rego beside it
+    │   └── EngineFailed           undefined, unreadable, too slow
+    ├── SpoolError
+    │   ├── SpoolUnusable          the folder cannot hold a spool
+    │   └── SegmentCorrupt         a whole record whose checksum is wrong
+    ├── PricingError               the event stays unpriced; code says why
+    │   ├── UsageMissing           the provider reported nothing
+    │   ├── UsageUnreadable        what it reported contradicts itself
+    │   ├── NoRuleBook             no book covers this provider at that time
+    │   ├── NoModelRate            the book does not list the model
+    │   ├── NoMeterRate            a meter was used that has no price
+    │   └── UnknownAxis            a tier, context or residency that the book does not know
+    └── LedgerError
+        ├── LedgerUnavailable      locked, gone, not writable; try again
+        └── LedgerSchemaMismatch   made by a newer tallygate
+
+Errors that judge many things at once carry problems, which name file and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong in a file, and how to mend it."""
+
+    code: str
+    message: str
+    """What is wrong and what was expected."""
+    remedy: str = ""
+    file: str = ""
+    line: int | None = None
+    """1-based; None where the whole file is meant."""
+    column: int | None = None
+    where: str = ""
+    """The place inside the document, for example `services.search.mode`."""
+    severity: str = "error"
+    """`error` stops the load, `warning` does not."""
+
+    def __str__(self) -> str:
+        place = ":".join(str(p) for p in (self.file, self.line, self.column) if p)
+        head = f"{place}: " if place else ""
+        inside = f"{self.where}: " if self.where else ""
+        tail = f" {self.remedy}" if self.remedy else ""
+        return f"{head}{inside}{self.message}{tail}"
+
+
+class TallygateError(Exception):
+    """The root; never raised itself."""
+
+    code: ClassVar[str] = "tallygate_error"
+
+
+class SettingsInvalid(TallygateError):
+    """An environment variable or path that cannot be used; the message names it."""
+
+    code = "settings_invalid"
+
+
+class PoliciesInvalid(TallygateError):
+    """Files under the policies folder that cannot be taken as they are."""
+
+    code = "policies_invalid"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        assert problems, "an invalid policy set has at least one problem"
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class RuleBookInvalid(PoliciesInvalid):
+    """A rule book that does not parse, overlaps, leaves a gap, or fails its own examples."""
+
+    code = "rule_book_invalid"
+
+
+class AdmissionError(TallygateError):
+    """The call goes no further; the proxy answers with `http_status`."""
+
+    code = "admission_error"
+    http_status: ClassVar[int] = 500
+
+
+class CallRefused(AdmissionError):
+    """The policy refused the call under enforce."""
+
+    code = "call_refused"
+    http_status = 400
+
+
+class DecisionUnavailable(AdmissionError):
+    """The policy could not be asked, or answered nothing that can be read."""
+
+    code = "decision_unavailable"
+    http_status = 503
+
+
+class SpoolFull(AdmissionError):
+    """The spool has reached its limit, and the contract says to refuse then."""
+
+    code = "spool_full"
+    http_status = 503
+
+
+class EngineError(TallygateError):
+    """The policy engine could not be loaded or did not answer."""
+
+    code = "engine_error"
+
+
+class PolicyNotCompiled(EngineError):
+    """policy.wasm is absent or was compiled from other Rego; `tallygate policy build` mends it."""
+
+    code = "policy_not_compiled"
+
+
+class EngineFailed(EngineError):
+    """The engine gave no answer: undefined, trapped, over its deadline or its memory."""
+
+    code = "engine_failed"
+
+
+class SpoolError(TallygateError):
+    """The local spool."""
+
+    code = "spool_error"
+
+
+class SpoolUnusable(SpoolError):
+    """The folder is not writable, or lies on a network file system; the message names it."""
+
+    code = "spool_unusable"
+
+
+class SegmentCorrupt(SpoolError):
+    """A record in the middle of a segment whose checksum is wrong; names segment and offset."""
+
+    code = "segment_corrupt"
+
+
+class PricingError(TallygateError):
+    """Why an event has no price. It is never priced 0 instead."""
+
+    code = "pricing_error"
+
+
+class UsageMissing(PricingError):
+    """The provider reported no usage."""
+
+    code = "usage_missing"
+
+
+class UsageUnreadable(PricingError):
+    """The reported counts are negative, not numbers, or contradict each other."""
+
+    code = "usage_unreadable"
+
+
+class NoRuleBook(PricingError):
+    """No rule book covers this provider at that instant."""
+
+    code = "no_rule_book"
+
+
+class NoModelRate(PricingError):
+    """The rule book in force does not list the model."""
+
+    code = "no_model_rate"
+
+
+class NoMeterRate(PricingError):
+    """A meter was used for which the book has no price."""
+
+    code = "no_meter_rate"
+
+
+class UnknownAxis(PricingError):
+    """A service tier, context length or other condition that the book does not know."""
+
+    code = "unknown_axis"
+
+
+class LedgerError(TallygateError):
+    """The ledger store."""
+
+    code = "ledger_error"
+
+
+class LedgerUnavailable(LedgerError):
+    """The store is locked, gone or not writable; the caller waits and tries again."""
+
+    code = "ledger_unavailable"
+
+
+class LedgerSchemaMismatch(LedgerError):
+    """The store was made by a newer tallygate."""
+
+    code = "ledger_schema_mismatch"
