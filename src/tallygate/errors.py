@@ -14,7 +14,10 @@ Every error that tallygate raises, as one tree. `code` is the metric label and t
     │   └── EngineFailed           undefined, unreadable, too slow
     ├── SpoolError
     │   ├── SpoolUnusable          the folder cannot hold a spool
-    │   └── SegmentCorrupt         a whole record whose checksum is wrong
+    │   │   └── DrainRunning       another drain reads this folder
+    │   ├── RecordInvalid          an event that the spool's format cannot hold or read
+    │   ├── SegmentCorrupt         a whole record whose checksum is wrong
+    │   └── SegmentTorn            an incomplete record at the end of a writer that is gone
     ├── PricingError               the event stays unpriced; code says why
     │   ├── UsageMissing           the provider reported nothing
     │   ├── UsageUnreadable        what it reported contradicts itself
@@ -148,10 +151,28 @@ class SpoolUnusable(SpoolError):
     code = "spool_unusable"
 
 
+class DrainRunning(SpoolUnusable):
+    """Another drain holds this spool folder; it is the one that empties it."""
+
+    code = "drain_running"
+
+
+class RecordInvalid(SpoolError):
+    """A spool record that cannot be written or read as an event; the message names the field."""
+
+    code = "record_invalid"
+
+
 class SegmentCorrupt(SpoolError):
     """A record in the middle of a segment whose checksum is wrong; names segment and offset."""
 
     code = "segment_corrupt"
+
+
+class SegmentTorn(SpoolError):
+    """A last record that its writer did not finish; names segment and offset."""
+
+    code = "segment_torn"
 
 
 class PricingError(TallygateError):
