@@ -147,7 +147,7 @@ class _Reader:
                 self._refuse(key_node, path, "a key must be plain text")
                 continue
             key = key_node.value
-            if key_node.style is None and _AMBIGUOUS.fullmatch(key):
+            if not key_node.style and _AMBIGUOUS.fullmatch(key):
                 self._refuse(key_node, (*path, key), f"the key {key} is read differently", key)
             if key in result:
                 self._refuse(key_node, (*path, key), f"the key {key} stands twice")
@@ -164,7 +164,7 @@ class _Reader:
         if node.tag and not node.tag.startswith("tag:yaml.org,2002:"):
             self._refuse(node, path, f"the tag {node.tag} is not allowed")
             return text
-        if node.style is not None:
+        if node.style:  # plain is None in PyYAML's own reader, "" in libyaml's
             return text
         if text == "":
             return None
