@@ -1,0 +1,96 @@
+"""
+What the gate does when it cannot ask the policy.
+
+An enforcing service is refused (503), a report-only one passes, and either way an event says so.
+The table of modes comes from the last policy data that was good; fail_open is a reviewed choice.
+
+Exact  On the strict side: a dated step that has started counts whatever its share, because the
+       share is the policy's to work out, and an unknown service gets the strictest mode that the
+       principal could be under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tallygate.domain.attribution.contract import Binding, Contract, Registry
+from tallygate.domain.attribution.ownership import Ownership
+from tallygate.domain.kernel.instants import text_from_ns
+from tallygate.domain.policy.decision import Action, Decision, Mode
+
+NOTICE = "decision_unavailable"
+
+
+def decide_blind(
+    ownership: Ownership,
+    binding: Binding | None,
+    contract: Contract,
+    registry: Registry,
+    at_ns: int,
+) -> Decision:
+    """Answer from the table alone."""
+    service = ownership.values.get("service", "")
+    mode = _mode(ownership, binding, contract, registry, text_from_ns(at_ns))
+    passes = mode is Mode.REPORT_ONLY or service in contract.fail_open
+    derived = {}
+    if (team := ownership.values.get("owner_team")) and _may_charge(team, binding, registry):
+        derived["owner_team"] = team
+    return Decision(
+        action=Action.ADMIT if passes else Action.REJECT,
+        would_action=Action.REJECT if mode is Mode.ENFORCE else Action.ADMIT,
+        mode=mode,
+        mode_source="blind",
+        ownership=derived,
+    )
+
+
+def _may_charge(team: str, binding: Binding | None, registry: Registry) -> bool:
+    if team not in registry.values["owner_team"]:
+        return False
+    return binding is None or team == binding.team or team in binding.may_charge
+
+
+def _mode(
+    ownership: Ownership, binding: Binding | None, contract: Contract, registry: Registry, now: str
+) -> Mode:
+    service = ownership.values.get("service", "")
+    environment = ownership.values.get("environment", "")
+    if binding is None and contract.unbound_mode != "by_service":
+        return _strict(contract.unbound_mode)
+    reachable = _services_of(binding, registry)
+    if service in reachable:
+        return _mode_of(registry.services[service], environment, contract, now)
+    modes = {_mode_of(registry.services[s], environment, contract, now) for s in reachable}
+    return Mode.ENFORCE if Mode.ENFORCE in modes else _strict(contract.default_mode)
+
+
+def _services_of(binding: Binding | None, registry: Registry) -> tuple[str, ...]:
+    if binding is None:
+        return tuple(registry.services)
+    if binding.services:
+        return tuple(service for service in binding.services if service in registry.services)
+    teams = {binding.team, *binding.may_charge}
+    return tuple(
+        name for name, entry in registry.services.items() if entry.get("owner_team") in teams
+    )
+
+
+def _mode_of(entry: Mapping[str, Any], environment: str, contract: Contract, now: str) -> Mode:
+    started = [
+        step
+        for step in entry.get("schedule", ())
+        if step["from"] <= now and step.get("environment", environment) == environment
+    ]
+    if started:
+        newest = max(step["from"] for step in started)
+        modes = {_strict(step["mode"]) for step in started if step["from"] == newest}
+        return Mode.ENFORCE if Mode.ENFORCE in modes else Mode.REPORT_ONLY
+    modes_by_environment = entry.get("modes", {})
+    chosen = modes_by_environment.get(environment, modes_by_environment.get("default"))
+    return _strict(chosen or contract.default_mode)
+
+
+def _strict(mode: str) -> Mode:
+    """Read a mode; one that cannot be read is enforce."""
+    return Mode.REPORT_ONLY if mode == Mode.REPORT_ONLY else Mode.ENFORCE

@@ -1,0 +1,86 @@
+"""
+The question that the gate asks the policy: one JSON object, the same for both engines.
+
+Vocabulary and pattern fields enter as text; identifiers only as a shape, which keeps personal data
+out of decision logs and makes the distinct questions few enough to remember and to replay.
+
+Source  DESIGN section 4; `policies/schemas/input.json` describes the same object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tallygate.domain.attribution.contract import Contract, FieldKind, Principal, Registry
+from tallygate.domain.attribution.ownership import Ownership
+from tallygate.domain.attribution.propagation import Trace
+from tallygate.domain.kernel.instants import text_from_ns
+
+OTHER_GROUP: Final = "other"
+_BUCKETS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CallShape:
+    """What kind of call it is, in terms that few calls differ in."""
+
+    route: str
+    """The route's pattern, with its placeholders."""
+    call_type: str
+    model: str | None
+    """The name that the client asked for; only its registry group enters the question."""
+    stream: bool
+    is_known: bool = True
+    """Whether the gate knows how this route is accounted; one that it does not is not enforced
+    by guess, it is refused."""
+
+
+def question_about(
+    call: CallShape,
+    ownership: Ownership,
+    trace: Trace,
+    principal: Principal,
+    contract: Contract,
+    registry: Registry,
+    at_ns: int,
+) -> dict[str, Any]:
+    """Build the input document of `tallygate/admission/decision`."""
+    shown = {
+        name: ownership.values[name]
+        for name, spec in contract.fields.items()
+        if spec.kind is not FieldKind.IDENTIFIER and name in ownership.values
+    }
+    shapes = {
+        name: ownership.shape_of(name)
+        for name, spec in contract.fields.items()
+        if spec.kind is FieldKind.IDENTIFIER
+    }
+    malformed = set(ownership.malformed) | ({"trace_id"} if trace.malformed else set())
+    key = principal.key_hash
+    return {
+        "call": {
+            "route": call.route,
+            "call_type": call.call_type,
+            "model_group": registry.model_groups.get(call.model or "", OTHER_GROUP),
+            "stream": call.stream,
+        },
+        "ownership": shown,
+        "sources": {name: str(ownership.sources[name]) for name in shown},
+        "shapes": {**shapes, "trace_id": trace.source},
+        "conflicts": list(ownership.conflicts),
+        "malformed": sorted(malformed),
+        "principal": {
+            "team": principal.team or "",
+            "key": key if key is not None and key in registry.bindings_by_key else "",
+        },
+        "bucket": bucket_of(shown.get("service", ""), shown.get("workflow_id", "")),
+        "now": text_from_ns(at_ns),
+    }
+
+
+def bucket_of(service: str, workflow_id: str) -> int:
+    """0 to 99, stable for a service's workflow, so that a refused client cannot retry into luck."""
+    digest = hashlib.sha256(f"{service}\0{workflow_id}".encode()).digest()
+    return int.from_bytes(digest[:8]) % _BUCKETS
