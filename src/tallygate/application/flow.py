@@ -1,0 +1,349 @@
+"""
+The request line, from the headers of a call to the facts in the spool.
+
+    claims -> ownership -> decision -> admit ─► attempt opened ─► provider ─► attempt settled
+              attribution  policy        │                                    usage, then (in the
+                                         └► refused                           drain) price, ledger
+
+Read this file first. It is the gate's half: `admit` asks once per call, `open` and `settle` stand
+around each try at a provider, and every one of them ends in the spool. What an event costs is
+worked out in the other half (application/drain.py), off the request path.
+
+Errors  `admit` never raises for what a caller sent or for a policy that fails: both are answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from tallygate.application.ports import Clock, PolicyEngine, Spool
+from tallygate.domain.attribution.contract import Binding, Contract, Principal, Registry
+from tallygate.domain.attribution.ownership import Claims, Hasher, Ownership, resolve_ownership
+from tallygate.domain.attribution.propagation import Trace
+from tallygate.domain.ledger.events import (
+    AttemptFacts,
+    CallFacts,
+    DecisionFacts,
+    Event,
+    EventKind,
+    Outcome,
+    OwnershipFacts,
+    SpoolRecord,
+    Stage,
+    Status,
+)
+from tallygate.domain.policy.blind import decide_blind
+from tallygate.domain.policy.decision import Action, Decision, Mode, decision_from_answer
+from tallygate.domain.policy.memory import RememberedDecisions
+from tallygate.domain.policy.question import CallShape, question_about
+from tallygate.domain.policy.refusal import Refusal, no_room, refusal_of, route_unknown, unavailable
+from tallygate.domain.policy.repetition import Repetition
+from tallygate.errors import SpoolError, SpoolFull
+
+NOT_ASKED: Final = "not_asked"
+_KNOWN_FIELDS: Final = frozenset(
+    {
+        "service",
+        "environment",
+        "workflow_id",
+        "feature",
+        "tenant_id_hash",
+        "user_id_hash",
+        "initiator",
+    }
+)
+_CALL_FIELDS: Final = frozenset({"owner_team", "parent_call_id", "span_id"})
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInForce:
+    """One loaded revision: what answers, and what the gate reads of it itself."""
+
+    engine: PolicyEngine
+    contract: Contract
+    registry: Registry
+    is_remembered: bool
+    """Whether this engine's answers may be remembered; an OPA server is asked every time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRequest:
+    """What the edge knows of a call when it asks."""
+
+    call_id: str
+    started_at_ns: int
+    claims: Claims
+    principal: Principal
+    trace: Trace
+    shape: CallShape
+    client_retry_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What was decided about a call; every event of the call carries it."""
+
+    call: CallFacts
+    ownership: OwnershipFacts
+    decision: DecisionFacts
+    refusal: Refusal | None = None
+
+    @property
+    def admitted(self) -> bool:
+        return self.refusal is None
+
+
+@dataclass(slots=True)
+class RequestLine:
+    """The gate's half of the line, around the provider calls that LiteLLM makes."""
+
+    policy: PolicyInForce
+    spool: Spool
+    clock: Clock
+    new_id: Callable[[], str]
+    """Mints a UUIDv7."""
+    hasher: Hasher | None = None
+    memory: RememberedDecisions[Decision] = field(
+        default_factory=lambda: RememberedDecisions(capacity=4096)
+    )
+    refusals: Repetition[Event] = field(default_factory=Repetition)
+    uncounted: int = 0
+    """Attempts that passed without a record, because the contract says so when there is no room."""
+
+    def admit(self, request: CallRequest) -> Admission:
+        """Decide whether the call goes to a provider, and say why."""
+        policy = self.policy
+        began_ns = self.clock.now_ns()
+        ownership = resolve_ownership(
+            request.claims, policy.contract, policy.registry, request.principal, self.hasher
+        )
+        decision, status = self._decide(policy, request, ownership, began_ns)
+        took_us = (self.clock.now_ns() - began_ns) // 1000
+        facts = _decision_facts(self.new_id(), status, decision, policy, took_us)
+        binding = policy.registry.binding_of(request.principal)
+        refusal = self._refusal(request.shape, decision, facts, ownership, binding)
+        if refusal is not None:
+            facts = replace(facts, action=Action.REJECT.value)
+        admission = Admission(
+            call=_call_facts(request, ownership, binding),
+            ownership=_ownership_facts(ownership, decision),
+            decision=facts,
+            refusal=refusal,
+        )
+        if refusal is not None:
+            self._record_refusal(admission)
+        return admission
+
+    def admit_unasked(self, request: CallRequest) -> Admission:
+        """Stand in for a decision on what LiteLLM does on its own account, without a client."""
+        unclaimed = Ownership({}, {}, (), ())
+        decision = Decision(
+            action=Action.ADMIT,
+            would_action=Action.ADMIT,
+            mode=Mode.REPORT_ONLY,
+            mode_source=NOT_ASKED,
+        )
+        facts = _decision_facts(self.new_id(), NOT_ASKED, decision, self.policy, 0)
+        return Admission(
+            call=_call_facts(request, unclaimed, None),
+            ownership=_ownership_facts(unclaimed, decision),
+            decision=facts,
+        )
+
+    def open(self, admission: Admission, attempt: AttemptFacts) -> Event:
+        """Write that a provider is about to be called; returns the event to settle."""
+        event = self._event(EventKind.ATTEMPT, admission, attempt)
+        try:
+            self.spool.append(SpoolRecord(Stage.OPENED, event))
+        except (SpoolFull, SpoolError):
+            self.uncounted += 1
+        return event
+
+    def settle(self, event: Event, outcome: Outcome) -> None:
+        """Write how an opened attempt ended. Nothing more may be written under its id."""
+        self.spool.append(SpoolRecord(Stage.SETTLED, replace(event, outcome=outcome)))
+
+    def settle_late(self, event: Event, outcome: Outcome) -> None:
+        """Write the outcome of an attempt that was already settled as unknown."""
+        correction = replace(
+            event,
+            event_id=self.new_id(),
+            kind=EventKind.CORRECTION,
+            corrects_event_id=event.event_id,
+            outcome=outcome,
+        )
+        self.spool.append(SpoolRecord(Stage.SETTLED, correction))
+
+    def record(self, admission: Admission, attempt: AttemptFacts, outcome: Outcome) -> None:
+        """Write an attempt that is complete as soon as it is known, such as a cache hit."""
+        event = self._event(EventKind.ATTEMPT, admission, attempt)
+        self.settle(event, outcome)
+
+    def write_held_refusals(self, *, at_end: bool = False) -> None:
+        """Write the aggregates of repeated refusals whose minute is over, or all of them."""
+        now_ns = self.clock.now_ns()
+        due = self.refusals.flush() if at_end else self.refusals.due(now_ns)
+        for sample, count in due:
+            aggregate = replace(sample, event_id=self.new_id(), call_count=count)
+            self.spool.append(SpoolRecord(Stage.SETTLED, aggregate))
+
+    def _decide(
+        self, policy: PolicyInForce, request: CallRequest, ownership: Ownership, at_ns: int
+    ) -> tuple[Decision, str]:
+        question = question_about(
+            request.shape,
+            ownership,
+            request.trace,
+            request.principal,
+            policy.contract,
+            policy.registry,
+            at_ns,
+        )
+        revision = policy.engine.revision
+        if policy.is_remembered:
+            remembered = self.memory.recall(revision, question)
+            if remembered is not None:
+                return remembered, "remembered"
+        try:
+            decision = decision_from_answer(policy.engine.decide(question))
+        except Exception:  # noqa: BLE001 - whatever fails here, the answer is the blind one
+            binding = policy.registry.binding_of(request.principal)
+            blind = decide_blind(ownership, binding, policy.contract, policy.registry, at_ns)
+            return blind, "unavailable"
+        if policy.is_remembered:
+            self.memory.remember(revision, question, decision, decision.valid_until)
+        return decision, "decided"
+
+    def _refusal(
+        self,
+        shape: CallShape,
+        decision: Decision,
+        facts: DecisionFacts,
+        ownership: Ownership,
+        binding: Binding | None,
+    ) -> Refusal | None:
+        policy = self.policy
+        if not decision.admitted:
+            if facts.status == "unavailable":
+                return unavailable(facts.decision_id)
+            return refusal_of(
+                decision,
+                facts.decision_id,
+                ownership,
+                policy.contract,
+                policy.registry,
+                binding,
+            )
+        if not shape.is_known and decision.mode is Mode.ENFORCE:
+            return route_unknown(facts.decision_id)
+        if policy.contract.spool_full == "refuse" and not self.spool.has_room():
+            return no_room(facts.decision_id)
+        return None
+
+    def _record_refusal(self, admission: Admission) -> None:
+        assert admission.refusal is not None
+        now_ns = self.clock.now_ns()
+        self.write_held_refusals()
+        event = replace(
+            self._event(EventKind.REFUSAL, admission, None),
+            outcome=Outcome(
+                status=Status.REFUSED,
+                settled_at_ns=now_ns,
+                http_status=admission.refusal.http_status,
+                error_type=admission.refusal.code,
+            ),
+        )
+        if self.refusals.admit(_kind_of(admission), event, now_ns):
+            with suppress(SpoolError):  # a refusal that cannot be counted is still a refusal
+                self.spool.append(SpoolRecord(Stage.SETTLED, event))
+
+    def _event(self, kind: EventKind, admission: Admission, attempt: AttemptFacts | None) -> Event:
+        return Event(
+            event_id=self.new_id(),
+            kind=kind,
+            call=admission.call,
+            ownership=admission.ownership,
+            decision=admission.decision,
+            writer_id=self.spool.writer_id,
+            attempt=attempt,
+        )
+
+
+def _decision_facts(
+    decision_id: str, status: str, decision: Decision, policy: PolicyInForce, latency_us: int
+) -> DecisionFacts:
+    return DecisionFacts(
+        decision_id=decision_id,
+        status=status,
+        action=decision.action.value,
+        would_action=decision.would_action.value,
+        mode=decision.mode.value,
+        mode_source=decision.mode_source,
+        violations=tuple({"code": v.code, "field": v.field} for v in decision.violations),
+        waived=tuple(
+            {"code": w.code, "field": w.field, "override": w.override} for w in decision.waived
+        ),
+        notices=tuple({"code": n.code, "subject": n.subject} for n in decision.notices),
+        policy_revision=policy.engine.revision,
+        latency_us=latency_us,
+    )
+
+
+def _kind_of(admission: Admission) -> tuple[object, ...]:
+    """Tell which refusals are the same: who was refused, on which route, for what."""
+    owner, call = admission.ownership, admission.call
+    return (
+        call.principal_team,
+        call.principal_key_hash,
+        owner.service,
+        owner.environment,
+        call.route,
+        tuple((v["code"], v["field"]) for v in admission.decision.violations),
+        admission.refusal.code if admission.refusal else None,
+    )
+
+
+def _call_facts(request: CallRequest, ownership: Ownership, binding: Binding | None) -> CallFacts:
+    principal = request.principal
+    return CallFacts(
+        call_id=request.call_id,
+        trace_id=request.trace.trace_id,
+        trace_source=request.trace.source,
+        started_at_ns=request.started_at_ns,
+        route=request.shape.route,
+        call_type=request.shape.call_type,
+        parent_call_id=ownership.values.get("parent_call_id"),
+        span_id=ownership.values.get("span_id", request.trace.parent_span_id),
+        client_retry_count=request.client_retry_count,
+        principal_team=principal.team,
+        principal_key_hash=principal.key_hash,
+        principal_org=principal.org,
+        principal_bound=binding is not None,
+    )
+
+
+def _ownership_facts(ownership: Ownership, decision: Decision) -> OwnershipFacts:
+    """Who pays is the policy's to say; what was claimed stands beside it."""
+    values, derived = ownership.values, decision.ownership
+    return OwnershipFacts(
+        owner_team=derived.get("owner_team"),
+        claimed_owner_team=values.get("owner_team"),
+        service=values.get("service"),
+        environment=values.get("environment"),
+        workflow_id=values.get("workflow_id"),
+        feature=values.get("feature"),
+        tenant_id_hash=values.get("tenant_id_hash"),
+        user_id_hash=values.get("user_id_hash"),
+        initiator=values.get("initiator"),
+        cost_center=derived.get("cost_center"),
+        business_unit=derived.get("business_unit"),
+        extra={
+            name: value
+            for name, value in values.items()
+            if name not in _KNOWN_FIELDS and name not in _CALL_FIELDS
+        },
+        sources={name: source.value for name, source in ownership.sources.items()},
+    )

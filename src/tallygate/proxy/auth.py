@@ -1,0 +1,47 @@
+"""
+The auth wrapper: LiteLLM's own dependency, and after it the call's principal.
+
+It also decides on the routes where LiteLLM's pre-call hook never fires or sees nothing of the
+request (threads, rag, token counts, pass-through).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tallygate.proxy.calls import Calls
+from tallygate.proxy.state import current_call
+from tallygate.proxy.tap import path_of
+
+
+def wrap_authentication(
+    authenticate: Callable[..., Awaitable[Any]], calls: Calls
+) -> Callable[..., Awaitable[Any]]:
+    """Build the override for FastAPI; it has the original's signature, which FastAPI reads."""
+
+    @functools.wraps(authenticate)
+    async def authenticated(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        key = await authenticate(*args, **kwargs)
+        state = current_call.get()
+        request = kwargs.get("request", args[0] if args else None)
+        if state is not None and request is not None:
+            decided_in = calls.authenticated(state, key, path_of(request.scope), request.method)
+            if decided_in == "auth":
+                calls.admit(state, _request_data(request), "unknown")
+        return key
+
+    return authenticated
+
+
+def _request_data(request: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return the body as LiteLLM has parsed it while authenticating, in the hooks' shape."""
+    parsed = request.scope.get("parsed_body")
+    body = parsed[1] if isinstance(parsed, tuple) and len(parsed) == 2 else parsed
+    body = body if isinstance(body, dict) else {}
+    return {
+        "model": body.get("model"),
+        "stream": body.get("stream"),
+        "proxy_server_request": {"body": body},
+    }

@@ -1,0 +1,202 @@
+"""From LiteLLM's request to the request line: one call's state, its decision, its headers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tallygate.application.flow import Admission, CallRequest, RequestLine
+from tallygate.domain.attribution.contract import Principal
+from tallygate.domain.attribution.ownership import Claims
+from tallygate.domain.attribution.propagation import TRACE_HEADER_OUT, read_trace
+from tallygate.domain.policy.question import CallShape
+from tallygate.proxy import wire
+from tallygate.proxy.journal import Journal
+from tallygate.proxy.refused import RefusedByPolicy
+from tallygate.proxy.routes import rule_of
+from tallygate.proxy.state import UNROUTED, Attempt, CallState, current_call
+
+log = logging.getLogger("tallygate.proxy")
+
+INTERNAL: Final = "internal"
+"""Route of what LiteLLM does on its own account, such as health checks."""
+_TAKES_HEADERS: Final = frozenset(
+    {"acompletion", "aembedding", "aresponses", "anthropic_messages", "atext_completion"}
+)
+"""Call types whose `extra_headers` LiteLLM sends on to the provider as headers."""
+
+
+class Calls:
+    """All calls of this process: opened by the tap, decided once, accounted by the journal."""
+
+    def __init__(self, line: RequestLine, journal: Journal) -> None:
+        self._line = line
+        self._journal = journal
+
+    # The tap's side.
+
+    def open_call(self, scope: Mapping[str, Any]) -> CallState:
+        headers = scope.get("headers") or ()
+        return CallState(
+            call_id=self._line.new_id(),
+            started_at_ns=self._line.clock.now_ns(),
+            headers=headers,
+            trace=read_trace(headers, self._line.new_id().replace("-", "")),
+            client_retry_count=_retry_count(headers),
+        )
+
+    def before_response(self, state: CallState) -> list[tuple[bytes, bytes]]:
+        """Write what is answered, and return the headers that go out with the response."""
+        self._journal.write_answers(state)
+        if state.admission is None:
+            return []  # nothing is disclosed before authentication
+        decision = state.admission.decision
+        headers = {
+            "x-tallygate-decision-id": decision.decision_id,
+            TRACE_HEADER_OUT: state.trace.trace_id,
+            "x-tallygate-mode": decision.mode,
+            "x-tallygate-action": decision.action,
+        }
+        if decision.violations:
+            headers["x-tallygate-violations"] = ",".join(
+                f"{violation['code']}:{violation['field']}" for violation in decision.violations
+            )
+        return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    def end_call(self, state: CallState) -> None:
+        self._journal.end_call(state)
+
+    # Authentication and decision.
+
+    def authenticated(self, state: CallState, key: object, path: str, method: str) -> str:
+        """Note who is calling; returns where the decision is made: pre_call, auth or nowhere."""
+        self.know_principal(state, key)
+        rule = rule_of(path, method)
+        state.route, state.is_known_route = rule.pattern, rule.known
+        return rule.decided_in if rule.governed else "nowhere"
+
+    def know_principal(self, state: CallState, key: object) -> None:
+        if state.principal.key_hash is not None or state.principal.team is not None:
+            return
+        state.principal = Principal(
+            team=_text(key, "team_id"),
+            key_hash=_text(key, "api_key"),
+            org=_text(key, "org_id"),
+            key_metadata=_metadata(key, "metadata"),
+            team_metadata=_metadata(key, "team_metadata"),
+        )
+
+    def admit(self, state: CallState, data: Mapping[str, Any], call_type: str) -> None:
+        """Decide once per call; raises RefusedByPolicy. `data` is LiteLLM's request data."""
+        if state.admission is None:
+            model = data.get("model")
+            shape = CallShape(
+                route=state.route,
+                call_type=call_type,
+                model=model if isinstance(model, str) else None,
+                stream=data.get("stream") is True,
+                is_known=state.is_known_route,
+            )
+            state.admission = self._line.admit(
+                CallRequest(
+                    call_id=state.call_id,
+                    started_at_ns=state.started_at_ns,
+                    claims=Claims(state.headers, wire.body_metadata(data)),
+                    principal=state.principal,
+                    trace=state.trace,
+                    shape=shape,
+                    client_retry_count=state.client_retry_count,
+                )
+            )
+        if state.admission.refusal is not None:
+            raise RefusedByPolicy(state.admission.refusal)
+
+    # The hooks around a provider call.
+
+    def begin_attempt(self, kwargs: dict[str, Any], call_type: str) -> dict[str, Any] | None:
+        """Begin an attempt, and give the provider the trace where it takes headers."""
+        state = self._state()
+        attempt = self._journal.begin(state, kwargs, call_type)
+        if call_type not in _TAKES_HEADERS:
+            return None
+        headers = kwargs.get("extra_headers")
+        kwargs["extra_headers"] = {
+            **(headers if isinstance(headers, Mapping) else {}),
+            **_trace_headers(state, attempt),
+        }
+        return kwargs
+
+    def on_wire(self, details: Mapping[str, Any]) -> None:
+        params = details.get("litellm_params")
+        if details.get("litellm_no_upstream_llm_call") is True or not isinstance(params, Mapping):
+            return  # LiteLLM logs requests that it rejected itself in the same way
+        state = self._state()
+        if state.admission is None:
+            state.admission = self._unasked(state)
+        self._journal.on_wire(state, state.admission, details)
+        if state.route == INTERNAL:
+            self._journal.end_call(state)  # no response will end it
+
+    def answered(self, response: object) -> None:
+        if (state := current_call.get()) is not None:
+            self._journal.answered(state, response)
+
+    def failed(self, exception: BaseException) -> None:
+        if (state := current_call.get()) is not None:
+            self._journal.failed(state, exception)
+
+    def logged(self, details: Mapping[str, Any], result: object) -> None:
+        if (state := current_call.get()) is not None:
+            self._journal.logged(state, details, result)
+
+    def log_failed(self, details: Mapping[str, Any], result: object) -> None:
+        if (state := current_call.get()) is not None:
+            self._journal.log_failed(state, details, result)
+
+    def _state(self) -> CallState:
+        """Find the current call; make one for what LiteLLM does without a client."""
+        state = current_call.get()
+        if state is None or (state.route == INTERNAL and state.attempts and not state.pending()):
+            state = self.open_call({})
+            state.route = INTERNAL
+            current_call.set(state)
+        return state
+
+    def _unasked(self, state: CallState) -> Admission:
+        """Make what stands on the events of a call that nobody had to decide on."""
+        route = INTERNAL if state.route == UNROUTED else state.route
+        return self._line.admit_unasked(
+            CallRequest(
+                call_id=state.call_id,
+                started_at_ns=state.started_at_ns,
+                claims=Claims(),
+                principal=state.principal,
+                trace=state.trace,
+                shape=CallShape(route=route, call_type=INTERNAL, model=None, stream=False),
+            )
+        )
+
+
+def _trace_headers(state: CallState, attempt: Attempt) -> dict[str, str]:
+    headers = {"traceparent": state.trace.traceparent(attempt.span_id)}
+    if state.trace.is_opaque:
+        headers[TRACE_HEADER_OUT] = state.trace.trace_id
+    return headers
+
+
+def _retry_count(headers: Any) -> int:  # noqa: ANN401 - ASGI's pairs
+    for name, value in headers:
+        if name == b"x-stainless-retry-count" and value.isdigit() and len(value) < 5:
+            return int(value)
+    return 0
+
+
+def _text(key: object, name: str) -> str | None:
+    value = getattr(key, name, None)
+    return value if isinstance(value, str) and value else None
+
+
+def _metadata(key: object, name: str) -> Mapping[str, Any]:
+    value = getattr(key, name, None)
+    return value if isinstance(value, Mapping) else {}

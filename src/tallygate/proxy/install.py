@@ -1,0 +1,186 @@
+"""
+Installing the gate into a running LiteLLM proxy, and saying what could not be installed.
+
+LiteLLM imports the handler inside its event loop while it starts, once per worker. What the gate
+needs beyond documented hooks is looked for here; what is missing is named, with what is lost by
+it, in the log and in a file for `tallygate doctor`, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import litellm
+from litellm.proxy import proxy_server
+from litellm.proxy.auth.user_api_key_auth import user_api_key_auth
+
+from tallygate.bootstrap.gate import GateParts, build_gate
+from tallygate.proxy.auth import wrap_authentication
+from tallygate.proxy.calls import Calls
+from tallygate.proxy.gate import _PROXY_Gate, report
+from tallygate.proxy.journal import Journal
+from tallygate.proxy.selfcheck import Finding, SelfCheck
+from tallygate.proxy.tap import Tap
+from tallygate.settings import read_settings
+
+log = logging.getLogger("tallygate.proxy")
+
+TRIED_RELEASES: Final = frozenset({"1.106.2"})
+_HOUSEKEEPING_S: Final = 1.0
+_DRAIN_AT_END_S: Final = 5.0
+
+
+def install_gate() -> _PROXY_Gate:
+    """Build the gate for this worker and hook it into the proxy that is loading it."""
+    settings = read_settings()
+    base = _config_folder()
+    parts = build_gate(settings, base)
+    journal = Journal(parts.line, settings.settle_grace_s)
+    calls = Calls(parts.line, journal)
+    gate = _PROXY_Gate(calls)
+    check = SelfCheck(parts.state_folder, parts.line)
+    installed = _Installed(parts, journal, gate, check)
+    check.note(*_install_hooks(calls, gate, installed))
+    check.note(*_look_around())
+    for warning in parts.warnings:
+        log.warning("%s", warning)
+        check.note(Finding("policies", ok=False, lost=warning))
+    installed.start()
+    return gate
+
+
+class _Installed:
+    """What runs beside the calls of one worker, from start to shutdown."""
+
+    def __init__(
+        self, parts: GateParts, journal: Journal, gate: _PROXY_Gate, check: SelfCheck
+    ) -> None:
+        self._parts = parts
+        self._journal = journal
+        self._gate = gate
+        self._check = check
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(
+            self._keep_house(), name="tallygate-housekeeping"
+        )
+
+    async def close(self) -> None:
+        """Let late hooks finish, then write all that is known and let the spool go."""
+        if self._task is not None:
+            self._task.cancel()
+        for _ in range(int(_DRAIN_AT_END_S / 0.05)):
+            if self._journal.lingering == 0:
+                break
+            await asyncio.sleep(0.05)
+        try:
+            self._journal.sweep(at_end=True)
+            self._parts.line.write_held_refusals(at_end=True)
+        except Exception as error:  # noqa: BLE001 - the spool is closed whatever happens
+            report("close", error)
+        self._parts.line.spool.close()
+        self._check.remove()
+
+    async def _keep_house(self) -> None:
+        self._check.note(*_order_of_callbacks(self._gate))
+        self._check.write()
+        while True:
+            try:
+                self._journal.sweep()
+                self._parts.line.write_held_refusals()
+                if self._parts.drain is not None:
+                    self._parts.drain.keep_alive()
+                self._check.write_if_changed()
+            except Exception as error:  # noqa: BLE001 - housekeeping must go on
+                report("housekeeping", error)
+            await asyncio.sleep(_HOUSEKEEPING_S)
+
+
+def _install_hooks(calls: Calls, gate: _PROXY_Gate, installed: _Installed) -> list[Finding]:
+    app: Any = proxy_server.app
+    findings: list[Finding] = []
+
+    def attempt(name: str, lost: str, install: Callable[[], None]) -> None:
+        try:
+            install()
+            findings.append(Finding(name, ok=True))
+        except Exception as error:  # noqa: BLE001 - an internal of LiteLLM that has moved
+            report(name, error)
+            findings.append(Finding(name, ok=False, lost=lost))
+
+    def tap() -> None:
+        stack = app.middleware_stack
+        if stack is None:
+            raise RuntimeError("the middleware stack is not built")
+        app.middleware_stack = Tap(stack, calls)
+
+    def auth() -> None:
+        app.dependency_overrides[user_api_key_auth] = wrap_authentication(user_api_key_auth, calls)
+
+    def shutdown() -> None:
+        original: Callable[..., Awaitable[Any]] = proxy_server.proxy_shutdown_event
+
+        async def close_first(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            await installed.close()
+            return await original(*args, **kwargs)
+
+        proxy_server.proxy_shutdown_event = close_first
+
+    def first_request() -> None:
+        # LiteLLM fills this list on the first SDK call only; a pass-through request that comes
+        # before it would be missed.
+        litellm.input_callback.append(gate)
+
+    attempt("middleware_stack", "no call is governed or accounted", tap)
+    attempt("dependency_overrides", "routes without a pre-call hook are not decided", auth)
+    attempt("proxy_shutdown_event", "calls in flight at SIGTERM end as unknown", shutdown)
+    attempt("input_callback", "pass-through before the first SDK call is missed", first_request)
+    return findings
+
+
+def _look_around() -> list[Finding]:
+    release = version("litellm")
+    return [
+        Finding(
+            "litellm_release",
+            ok=release in TRIED_RELEASES,
+            lost=f"LiteLLM {release} was not tried with this tallygate; tried: "
+            f"{', '.join(sorted(TRIED_RELEASES))}",
+        ),
+        Finding(
+            "streaming_logging",
+            ok=not getattr(litellm, "disable_streaming_logging", False),
+            lost="litellm.disable_streaming_logging hides the usage of every stream",
+        ),
+        Finding("assertions", ok=__debug__, lost="Python runs with -O; invariants are not checked"),
+    ]
+
+
+def _order_of_callbacks(gate: _PROXY_Gate) -> list[Finding]:
+    """Look whether anybody else's callback stands before the gate, and whether it is in at all."""
+    lost = "a callback that stands before tallygate can delay it or reject calls before it"
+    for callback in litellm.callbacks:
+        if callback is gate:
+            return [Finding("callbacks_first", ok=True)]
+        module = type(callback).__module__ if not isinstance(callback, str) else ""
+        if not module.startswith("litellm."):
+            break
+    return [Finding("callbacks_first", ok=False, lost=lost)]
+
+
+def _config_folder() -> Path:
+    """Find the folder of the proxy's config file; the current folder where there is none."""
+    for candidate in (
+        getattr(proxy_server, "user_config_file_path", None),
+        os.environ.get("CONFIG_FILE_PATH"),
+    ):
+        if isinstance(candidate, str) and candidate:
+            return Path(candidate).absolute().parent
+    return Path.cwd()

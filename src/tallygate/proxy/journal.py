@@ -1,0 +1,260 @@
+"""
+The gate's own books per attempt: opened when it goes on the wire, settled once.
+
+LiteLLM's success and failure events are per request, share one logging object over all retries,
+and leave most tries out. So an attempt begins in the deployment hook, is opened in the spool by
+`log_pre_api_call` (the last thing before the HTTP request, and never for a cache hit or for a
+wrapper around another call), and is settled by whichever hook first knows how it ended.
+
+    begin ─► on_wire ─► answered ──► settled            not streamed: before the response leaves
+                │          failed ─────►│               provider error, timeout
+                │          logged ─────►│               streams, pass-through, client gone
+                └────────► sweep ──────►│ unknown ─► correction, when an outcome comes after all
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from tallygate.application.flow import Admission, RequestLine
+from tallygate.domain.kernel.instants import NS_PER_SECOND
+from tallygate.domain.ledger.events import Outcome, Status, UsageSource
+from tallygate.errors import SpoolError
+from tallygate.proxy import wire
+from tallygate.proxy.state import Attempt, CallState, current_attempt
+
+log = logging.getLogger("tallygate.proxy")
+
+SETTLED_LATE: Final = "settled_late"
+NO_OUTCOME: Final = "no_outcome_seen"
+
+
+class Journal:
+    """Opens and settles the attempts of every call of this process."""
+
+    def __init__(self, line: RequestLine, settle_grace_s: float) -> None:
+        self._line = line
+        self._grace_ns = int(settle_grace_s * NS_PER_SECOND)
+        self._lingering: set[CallState] = set()
+
+    def begin(self, state: CallState, kwargs: Mapping[str, Any], call_type: str) -> Attempt:
+        """Note that LiteLLM is about to try a deployment; nothing is written yet."""
+        self.write_answers(state)
+        around = current_attempt.get()
+        is_wrapped = around is not None and around in state.attempts and around.event is None
+        attempt = Attempt(
+            number=0,
+            began_ns=self._line.clock.now_ns(),
+            call_type=call_type,
+            parent=around if is_wrapped else None,
+            span_id=self._line.new_id().replace("-", "")[-16:],
+            deployment_id=wire.deployment_of(kwargs),
+        )
+        tier = kwargs.get("service_tier")
+        attempt.request_service_tier = tier if isinstance(tier, str) else None
+        state.attempts.append(attempt)
+        current_attempt.set(attempt)
+        return attempt
+
+    def on_wire(self, state: CallState, admission: Admission, details: Mapping[str, Any]) -> None:
+        """Open the attempt in the spool: the request leaves for the provider now."""
+        now_ns = self._line.clock.now_ns()
+        attempt = current_attempt.get()
+        if attempt is None or attempt not in state.attempts or attempt.event is not None:
+            # No deployment hook ran for this one (pass-through), or it goes out a second time.
+            attempt = Attempt(0, now_ns, admission.call.call_type)
+            state.attempts.append(attempt)
+            current_attempt.set(attempt)
+        before = [a for a in state.attempts if a.event is not None]
+        attempt.number = len(before) + 1
+        retry_of = before[-1].event.event_id if before and before[-1].event else None
+        facts = wire.attempt_facts(attempt, details, now_ns, retry_of)
+        attempt.event = self._line.open(admission, facts)
+
+    def answered(self, state: CallState, response: object) -> None:
+        """Take a complete response. It is written with LiteLLM's cost, once that is there."""
+        attempt = self._leave(state)
+        if attempt is None or not attempt.is_pending:
+            return
+        now_ns = self._line.clock.now_ns()
+        assert attempt.event is not None
+        attempt.answered = wire.answered(response, began_ns=_opened_ns(attempt), now_ns=now_ns)
+        attempt.answer = response
+
+    def failed(self, state: CallState, exception: BaseException) -> None:
+        """Take a provider's failure."""
+        attempt = self._leave(state)
+        state.seen_failure = id(exception)
+        if attempt is None or not attempt.is_pending:
+            return
+        now_ns = self._line.clock.now_ns()
+        self._settle(attempt, wire.failed(exception, began_ns=_opened_ns(attempt), now_ns=now_ns))
+
+    def logged(self, state: CallState, details: Mapping[str, Any], result: object) -> None:
+        """Take what LiteLLM logs at the end: cache hits, streams, what has no other hook."""
+        if details.get("cache_hit") is True:
+            self._cache_hit(state, details, result)
+            return
+        attempt = self._find(state, details)
+        if attempt is None:
+            return
+        if attempt.answered is not None:
+            self._write_answer(attempt)
+            return
+        streamed = details.get("async_complete_streaming_response")
+        response = streamed if streamed is not None else result
+        now_ns = self._line.clock.now_ns()
+        gone = wire.is_client_disconnect(details) or state.client_gone
+        outcome = wire.answered(
+            response,
+            began_ns=_opened_ns(attempt),
+            now_ns=now_ns,
+            usage_source=UsageSource.ESTIMATED if gone else wire.usage_source_of(response),
+        )
+        self._settle(
+            attempt,
+            replace(
+                outcome,
+                status=Status.CANCELLED if gone else Status.OK,
+                litellm_cost=outcome.litellm_cost or wire.logged_cost(details),
+                time_to_first_token_us=wire.time_to_first_token_us(details),
+            ),
+        )
+
+    def log_failed(self, state: CallState, details: Mapping[str, Any], result: object) -> None:
+        """Take a failure that no deployment hook reports: a stream that broke off."""
+        exception = details.get("exception")
+        if not isinstance(exception, BaseException) or id(exception) == state.seen_failure:
+            return
+        if details.get("litellm_no_upstream_llm_call") is True:
+            return
+        attempt = self._find(state, details)
+        if attempt is None or attempt.answered is not None:
+            return
+        now_ns = self._line.clock.now_ns()
+        outcome = wire.failed(exception, began_ns=_opened_ns(attempt), now_ns=now_ns)
+        usage = wire.usage_of(result) or wire.partial_usage(details)
+        if usage:
+            outcome = replace(
+                outcome,
+                usage=usage,
+                usage_format=wire.usage_format_of(usage),
+                usage_source=UsageSource.ESTIMATED,
+            )
+        if outcome.http_status == wire.CLIENT_CLOSED:
+            outcome = replace(outcome, status=Status.CANCELLED)
+        self._settle(attempt, outcome)
+
+    def write_answers(self, state: CallState) -> None:
+        """Write every answer that is at hand; called before the response's first byte leaves."""
+        for attempt in state.attempts:
+            if attempt.answered is not None:
+                self._write_answer(attempt)
+
+    def end_call(self, state: CallState) -> None:
+        """Note that the response has ended; what is still open gets the grace period."""
+        state.ended_at_ns = self._line.clock.now_ns()
+        self.write_answers(state)
+        if state.pending():
+            self._lingering.add(state)
+
+    def sweep(self, *, at_end: bool = False) -> None:
+        """Book as unknown what has had no outcome for the grace period after its response."""
+        now_ns = self._line.clock.now_ns()
+        for state in list(self._lingering):
+            if not state.pending():
+                self._lingering.discard(state)
+            elif at_end or now_ns - (state.ended_at_ns or now_ns) > self._grace_ns:
+                for attempt in state.pending():
+                    self._give_up(state, attempt, now_ns)
+                self._lingering.discard(state)
+
+    @property
+    def lingering(self) -> int:
+        """How many ended calls still have attempts without an outcome."""
+        return sum(1 for state in self._lingering if state.pending())
+
+    def _leave(self, state: CallState) -> Attempt | None:
+        """Step out of the current attempt, back into the wrapper around it."""
+        attempt = current_attempt.get()
+        if attempt is None or attempt not in state.attempts:
+            return None
+        current_attempt.set(attempt.parent)
+        return attempt
+
+    def _find(self, state: CallState, details: Mapping[str, Any]) -> Attempt | None:
+        """Find the attempt that a late hook speaks of: LiteLLM shares one object over all."""
+        waiting = [
+            attempt
+            for attempt in state.attempts
+            if attempt.event is not None and (not attempt.settled or attempt.given_up)
+        ]
+        if len(waiting) < 2:
+            return waiting[0] if waiting else None
+        current = current_attempt.get()
+        if current in waiting:
+            return current
+        deployment = wire.deployment_of(details.get("litellm_params") or {})
+        same = [attempt for attempt in waiting if attempt.deployment_id == deployment]
+        return (same or waiting)[-1]
+
+    def _cache_hit(self, state: CallState, details: Mapping[str, Any], result: object) -> None:
+        admission = state.admission
+        unsent = [a for a in state.attempts if a.event is None and not a.settled]
+        if admission is None or not unsent:
+            return
+        attempt = unsent[-1]
+        for wrapper in unsent:
+            wrapper.settled = True
+        streamed = details.get("async_complete_streaming_response")
+        now_ns = self._line.clock.now_ns()
+        attempt.number = 1 + sum(1 for a in state.attempts if a.event is not None)
+        outcome = wire.answered(
+            streamed if streamed is not None else result, began_ns=attempt.began_ns, now_ns=now_ns
+        )
+        facts = wire.attempt_facts(attempt, details, attempt.began_ns, None)
+        self._write(
+            lambda: self._line.record(
+                admission, facts, replace(outcome, status=Status.CACHE_HIT, cache_policy="litellm")
+            )
+        )
+
+    def _write_answer(self, attempt: Attempt) -> None:
+        outcome, response = attempt.answered, attempt.answer
+        attempt.answered = attempt.answer = None
+        if outcome is not None:
+            self._settle(attempt, replace(outcome, litellm_cost=wire.cost_of(response)))
+
+    def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
+        event = attempt.event
+        assert event is not None, "only what went on the wire is settled"
+        if not attempt.settled:
+            attempt.settled = True
+            self._write(lambda: self._line.settle(event, outcome))
+        elif attempt.given_up:
+            attempt.given_up = False
+            late = replace(outcome, detail=SETTLED_LATE)
+            self._write(lambda: self._line.settle_late(event, late))
+
+    def _give_up(self, state: CallState, attempt: Attempt, now_ns: int) -> None:
+        status = Status.CANCELLED if state.client_gone else Status.UNKNOWN
+        outcome = Outcome(status=status, settled_at_ns=now_ns, detail=NO_OUTCOME)
+        self._settle(attempt, outcome)
+        attempt.given_up = True
+
+    def _write(self, append: Any) -> None:  # noqa: ANN401 - a thunk
+        try:
+            append()
+        except (SpoolError, OSError) as error:
+            self._line.uncounted += 1
+            log.error(  # noqa: TRY400 - the error's text may hold a path, never the traceback
+                "settlement_not_written", extra={"error": type(error).__name__}
+            )
+
+
+def _opened_ns(attempt: Attempt) -> int:
+    assert attempt.event is not None
+    return attempt.event.occurred_at_ns

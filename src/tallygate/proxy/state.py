@@ -1,0 +1,77 @@
+"""
+What the gate holds of a call while it runs: one `CallState` per request, one `Attempt` per try.
+
+The tap puts the state into a ContextVar before LiteLLM sees the request, so every hook finds it,
+also those that LiteLLM runs in tasks and threads of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from tallygate.application.flow import Admission
+from tallygate.domain.attribution.contract import Principal
+from tallygate.domain.attribution.propagation import Trace
+from tallygate.domain.ledger.events import Event, Outcome
+
+UNROUTED = "unrouted"
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One try at a provider, from LiteLLM's deployment hook on."""
+
+    number: int
+    began_ns: int
+    call_type: str
+    parent: Attempt | None = None
+    """The wrapper around this one, where LiteLLM bridges one call type into another."""
+    span_id: str = ""
+    deployment_id: str | None = None
+    request_service_tier: str | None = None
+    event: Event | None = None
+    """Set when it goes on the wire; a wrapper never does."""
+    answered: Outcome | None = None
+    """Seen, but not yet written: the gate waits for LiteLLM's own cost, at most until the
+    first byte of the response leaves."""
+    answer: Any = None
+    """The response object that `answered` was read from; let go when it is written."""
+    settled: bool = False
+    given_up: bool = False
+    """Written as unknown; what comes after all is a correction."""
+
+    @property
+    def is_pending(self) -> bool:
+        return self.event is not None and not self.settled
+
+
+@dataclass(slots=True, eq=False)
+class CallState:
+    """One client request."""
+
+    call_id: str
+    started_at_ns: int
+    headers: Sequence[tuple[bytes, bytes]]
+    trace: Trace
+    principal: Principal = field(default_factory=Principal)
+    route: str = UNROUTED
+    """The route's pattern, once FastAPI has chosen it."""
+    is_known_route: bool = True
+    admission: Admission | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    client_retry_count: int = 0
+    seen_failure: int = 0
+    """Identity of the last exception that a deployment hook has settled."""
+    client_gone: bool = False
+    ended_at_ns: int | None = None
+
+    def pending(self) -> list[Attempt]:
+        """List attempts that went on the wire and have no outcome in the spool yet."""
+        return [attempt for attempt in self.attempts if attempt.is_pending]
+
+
+current_call: ContextVar[CallState | None] = ContextVar("tallygate_call", default=None)
+current_attempt: ContextVar[Attempt | None] = ContextVar("tallygate_attempt", default=None)

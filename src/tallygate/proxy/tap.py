@@ -1,0 +1,77 @@
+"""
+The outermost ASGI layer: opens a call's state, adds response headers, closes the call.
+
+It decides nothing, because it runs before authentication. LiteLLM's middleware, auth, hooks and
+response all run inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
+from typing import Any, Protocol
+
+from litellm.proxy.auth.route_checks import RouteChecks
+
+from tallygate.proxy.state import CallState, current_call
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Calls(Protocol):
+    """What the tap needs of the gate."""
+
+    def open_call(self, scope: Scope) -> CallState: ...
+    def before_response(self, state: CallState) -> list[tuple[bytes, bytes]]: ...
+    def end_call(self, state: CallState) -> None: ...
+
+
+@lru_cache(maxsize=4096)
+def is_llm_path(path: str) -> bool:
+    """Whether LiteLLM counts this path as one that can reach a provider (up to 2 ms a path)."""
+    return bool(RouteChecks.is_llm_api_route(path))
+
+
+class Tap:
+    """Wraps LiteLLM's whole middleware stack."""
+
+    def __init__(self, app: App, calls: Calls) -> None:
+        self.app = app  # FastAPI's telemetry walks the stack by this name
+        self._calls = calls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"} or not is_llm_path(path_of(scope)):
+            await self.app(scope, receive, send)
+            return
+        calls, state = self._calls, self._calls.open_call(scope)
+
+        async def receive_and_watch() -> Message:
+            message = await receive()
+            if message["type"] in {"http.disconnect", "websocket.disconnect"}:
+                state.client_gone = True
+            return message
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] in {"http.response.start", "websocket.accept"}:
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    *calls.before_response(state),
+                ]
+            await send(message)
+
+        token = current_call.set(state)
+        try:
+            await self.app(scope, receive_and_watch, send_with_headers)
+        finally:
+            current_call.reset(token)
+            calls.end_call(state)
+
+
+def path_of(scope: Scope) -> str:
+    """Return the path below the proxy's root path."""
+    path, root = str(scope.get("path", "")), str(scope.get("root_path", ""))
+    return path.removeprefix(root)

@@ -1,0 +1,79 @@
+"""
+Facts about a machine: folders, addresses, timeouts, secrets. Never what a reviewed file decides.
+
+Shapes  TALLYGATE_* in the environment -> Settings.
+Errors  SettingsInvalid names the variable, what it held (never a secret) and what was expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tallygate.errors import SettingsInvalid
+
+_PREFIX: Final = "TALLYGATE_"
+
+
+class Settings(BaseSettings):
+    """Every TALLYGATE_* variable; docs/operating.md has the table."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+
+    policies: Path | None = None
+    """Folder of the policies; by default `policies` beside the proxy's config file."""
+    state: Path | None = None
+    """Folder for spool, ledger and last good bundle; by default `.tallygate` beside the config."""
+    spool: Path | None = None
+    ledger_url: str | None = None
+    hash_key: SecretStr | None = None
+    """Secret for hashing raw tenant and user ids."""
+    hash_key_id: str = Field(default="hk1", pattern=r"^[a-z0-9]{1,16}$")
+    settle_grace_s: float = Field(default=30.0, gt=0, le=3600)
+    """How long after the response an attempt may stay open before it is booked as unknown."""
+    spool_limit_mb: int = Field(default=4096, ge=1)
+    sync_interval_ms: int = Field(default=100, ge=0, le=60_000)
+    """How much a power loss may cost; 0 syncs each record."""
+    drain: Literal["child", "off"] = "child"
+    """`off` where `tallygate drain` runs on its own beside the proxy."""
+
+    def policies_folder(self, base: Path) -> Path:
+        return self.policies or base / "policies"
+
+    def state_folder(self, base: Path) -> Path:
+        return self.state or base / ".tallygate"
+
+    def spool_folder(self, base: Path) -> Path:
+        return self.spool or self.state_folder(base) / "spool"
+
+    def ledger(self, base: Path) -> str:
+        """Return the store's address; SQLite in the state folder unless told otherwise."""
+        return self.ledger_url or f"sqlite:///{(self.state_folder(base) / 'ledger.db').absolute()}"
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment; a misspelt TALLYGATE_* variable is an error, not a silence."""
+    names = [name for name in (environment or os.environ) if name.upper().startswith(_PREFIX)]
+    known = [_PREFIX + name.upper() for name in Settings.model_fields]
+    for name in names:
+        if name.upper() not in known:
+            close = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else f" Known: {', '.join(known)}."
+            raise SettingsInvalid(f"{name} is not a variable that tallygate knows.{hint}")
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsInvalid("; ".join(_sentence(detail) for detail in error.errors())) from error
+
+
+def _sentence(detail: Mapping[str, object]) -> str:
+    location = detail["loc"]
+    name = _PREFIX + str(location[0] if isinstance(location, tuple) else location).upper()
+    held = "" if name.endswith("HASH_KEY") else f" (it holds {detail['input']!r})"
+    return f"{name}{held}: {detail['msg']}"
