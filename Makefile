@@ -31,8 +31,8 @@ test: $(INSTALLED) ## every test; those against the real opa where it is there
 	@$(RUN) $(BIN)/python -m pytest $(ARGS)
 
 lint: $(INSTALLED) $(LINT_INSTALLED) ## ruff, mypy, layers, policies, tidiness
-	@$(RUN) $(BIN)/ruff check .
-	@$(RUN) $(BIN)/ruff format --check .
+	@$(RUN) $(BIN)/ruff check . scripts/write-cli-docs
+	@$(RUN) $(BIN)/ruff format --check . scripts/write-cli-docs
 	@$(RUN) $(BIN)/mypy
 	@PYTHONPATH=src .venv-lint/bin/lint-imports --no-cache
 	@$(RUN) scripts/check-policies
