@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tallygate.standin.book import Book, Ending
-from tallygate.standin.environment import STANDIN_KEY, provider_environment
+from tallygate.standin.environment import MASTER_KEY, STANDIN_KEY, proxy_environment
 
 CHAT = "/v1/chat/completions"
 KEY = "sk-a-secret-of-the-caller"
@@ -153,15 +153,24 @@ def test_a_full_book_drops_the_oldest_records_and_keeps_the_counts() -> None:
 
 def test_a_vendor_with_a_key_is_the_user_s_own() -> None:
     url = "http://127.0.0.1:4010"
+    set_already = {MASTER_KEY: "sk-set"}
 
-    assert provider_environment({}, url) == {
+    assert proxy_environment(set_already, url) == {
         "OPENAI_API_KEY": STANDIN_KEY,
         "OPENAI_API_BASE": f"{url}/v1",
         "ANTHROPIC_API_KEY": STANDIN_KEY,
         "ANTHROPIC_API_BASE": url,
     }
-    assert provider_environment({"OPENAI_API_KEY": "sk-mine"}, url) == {
+    assert proxy_environment({**set_already, "OPENAI_API_KEY": "sk-mine"}, url) == {
         "ANTHROPIC_API_KEY": STANDIN_KEY,
         "ANTHROPIC_API_BASE": url,
     }
-    assert provider_environment({"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b"}, url) == {}
+    assert proxy_environment({"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b"}, url).keys() == {
+        MASTER_KEY
+    }
+
+
+def test_the_master_key_is_another_one_each_time() -> None:
+    first, second = (proxy_environment({}, "")[MASTER_KEY] for _ in range(2))
+
+    assert first != second
