@@ -1,0 +1,96 @@
+"""
+The embedded engine: the policy that OPA compiled to WebAssembly, run in this process.
+
+Shapes  One engine is one bundle: compiled Rego, data, revision. New data makes a new engine.
+Units   The deadline is in seconds and at ten milliseconds' grain; a memory page is 64 KiB.
+Exact   Evaluation is inline and holds the interpreter between guest calls: ask it on the event
+        loop, not in an executor. It may be asked from several threads; each has an instance of
+        its own, the first is made at load, further ones when two threads ask at once.
+Errors  EngineFailed names the kind of failure and nothing of the question or the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from opapywasm import OpaWasmPolicy, PolicyConfig
+from opapywasm.errors import OpaEntrypointError, OpaWasmError
+
+from tallygate.adapters.engines.opa import ENTRYPOINT
+from tallygate.errors import EngineFailed
+
+DEADLINE_S: Final = 0.25
+"""Stops runaways only: a garbage collection or a busy host may well take 50 ms."""
+MEMORY_PAGES: Final = 4096
+_INSTANCES: Final = 2
+_MAX_QUESTION_BYTES: Final = 256 * 1024
+_MAX_DATA_BYTES: Final = 64 * 1024 * 1024
+_MAX_ANSWER_BYTES: Final = 1024 * 1024
+
+
+class EmbeddedEngine:
+    """Answers `tallygate/admission/decision` in process. Close it when another one replaces it."""
+
+    def __init__(
+        self,
+        wasm: bytes,
+        data: Mapping[str, Any],
+        revision: str,
+        deadline_s: float = DEADLINE_S,
+        memory_pages: int = MEMORY_PAGES,
+    ) -> None:
+        self._revision = revision
+        limits = PolicyConfig(
+            pool_size=_INSTANCES,
+            borrow_timeout_seconds=deadline_s,
+            eval_timeout_seconds=deadline_s,
+            max_memory_pages=memory_pages,
+            max_input_bytes=_MAX_QUESTION_BYTES,
+            max_data_bytes=_MAX_DATA_BYTES,
+            max_result_bytes=_MAX_ANSWER_BYTES,
+            parse_raw_json_input=False,  # it is what orjson has just written
+        )
+        try:
+            self._policy = OpaWasmPolicy.from_wasm_bytes(wasm, limits)
+        except OpaWasmError as error:
+            raise _failed("could not be loaded", error) from None
+        try:
+            self._policy.set_data(orjson.dumps(data))
+            self.decide(
+                {}
+            )  # an instance with the data in it, and proof that the entrypoint answers
+        except (OpaWasmError, TypeError) as error:
+            self.close()
+            raise _failed("could not take the data", error) from None
+        except EngineFailed:
+            self.close()
+            raise
+
+    @property
+    def revision(self) -> str:
+        return self._revision
+
+    def decide(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            answer = self._policy.evaluate(orjson.dumps(question), ENTRYPOINT)
+        except OpaEntrypointError as error:
+            raise _failed(f"has no entrypoint {ENTRYPOINT}", error) from None
+        except OpaWasmError as error:
+            raise _failed("gave no answer", error) from None
+        except (TypeError, RecursionError) as error:
+            raise _failed("was asked something that is not JSON", error) from None
+        if not isinstance(answer, dict):
+            raise EngineFailed("the policy engine's decision is undefined or not an object.")
+        return answer
+
+    def close(self) -> None:
+        """Free the instances; a question after this is EngineFailed. Idempotent."""
+        self._policy.close()
+
+
+def _failed(what: str, error: Exception) -> EngineFailed:
+    # The text of an engine error can quote the question; only its class is passed on.
+    kind = "deadline" if "time limit" in str(error) else type(error).__name__
+    return EngineFailed(f"the policy engine {what} ({kind}).")

@@ -1,0 +1,216 @@
+"""
+The policies folder, read once and strictly: what every engine gets, and where each value stands.
+
+Shapes  Four documents are data, and nothing else is: contract, registry, overrides, roles, each
+        `<name>/data.yaml`. Overrides and roles may be absent.
+Exact   The revision is the digest of that data and of the Rego without its tests.
+Errors  PoliciesInvalid with every problem that was found, not with the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from tallygate.adapters.files.schemas import read_schema, schema_problems
+from tallygate.adapters.files.starter import starter_policies
+from tallygate.adapters.files.strict_yaml import Document, read_yaml
+from tallygate.application.policy_check import check_patterns
+from tallygate.domain.kernel.digests import digest_of_bytes, digest_of_value
+from tallygate.errors import PoliciesInvalid, Problem
+
+REQUIRED_DOCUMENTS: Final = ("contract", "registry")
+OPTIONAL_DOCUMENTS: Final = ("overrides", "roles")
+_DATA_NAMES: Final = ("data.yaml", "data.yml", "data.json")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """One reading of a policies folder."""
+
+    folder: Path
+    data: Mapping[str, Any]
+    """The one data.json: contract, registry, overrides, roles."""
+    rego: Mapping[str, str]
+    """Path below the folder to source, tests left out."""
+    documents: Mapping[str, Document]
+    wasm: bytes | None
+    lock: bytes | None
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCase:
+    """An input and the decision that every engine must give for it."""
+
+    name: str
+    file: str
+    question: Mapping[str, Any]
+    decision: Mapping[str, Any]
+
+
+def read_policies(folder: Path) -> PolicySet:
+    """Read the folder; raises PoliciesInvalid with all that is wrong in its files."""
+    problems: list[Problem] = []
+    if not folder.is_dir():
+        raise PoliciesInvalid([_missing(folder, "the policies folder does not exist")])
+    documents = _read_documents(folder, problems)
+    problems.extend(_stray_data(folder))
+    rego = _read_rego(folder, problems)
+    if problems:
+        raise PoliciesInvalid(problems)
+    data = {name: document.value for name, document in documents.items()}
+    for name in OPTIONAL_DOCUMENTS:
+        data.setdefault(name, {})
+    return PolicySet(
+        folder=folder,
+        data=data,
+        rego=rego,
+        documents=documents,
+        wasm=_bytes_of(folder / "policy.wasm"),
+        lock=_bytes_of(folder / "policy.lock"),
+        revision=revision_of(rego, data),
+    )
+
+
+def revision_of(rego: Mapping[str, str], data: Mapping[str, Any]) -> str:
+    """Digest what decides: the sources and the data."""
+    digests = {name: digest_of_bytes(text.encode()) for name, text in rego.items()}
+    return digest_of_value({"rego": digests, "data": data})
+
+
+def read_cases(folder: Path) -> tuple[PolicyCase, ...]:
+    """Read `cases/<name>/input.json` and `decision.json`, by name."""
+    problems: list[Problem] = []
+    cases: list[PolicyCase] = []
+    for place in sorted(path for path in (folder / "cases").glob("*") if path.is_dir()):
+        question = _read_json(place / "input.json", problems)
+        decision = _read_json(place / "decision.json", problems)
+        cases.append(PolicyCase(place.name, str(place / "decision.json"), question, decision))
+    if problems:
+        raise PoliciesInvalid(problems)
+    return tuple(cases)
+
+
+def _read_documents(folder: Path, problems: list[Problem]) -> dict[str, Document]:
+    documents: dict[str, Document] = {}
+    for name in (*REQUIRED_DOCUMENTS, *OPTIONAL_DOCUMENTS):
+        path = folder / name / "data.yaml"
+        if not path.exists():
+            if name in REQUIRED_DOCUMENTS:
+                problems.append(
+                    _missing(path, f"the {name} is missing; without it nothing can be decided")
+                )
+            continue
+        try:
+            document = _read_document(folder, name, path)
+            documents[name] = document
+        except PoliciesInvalid as error:
+            problems.extend(error.problems)
+    return documents
+
+
+def _read_document(folder: Path, name: str, path: Path) -> Document:
+    document = read_yaml(path)
+    if document.value is None and name in OPTIONAL_DOCUMENTS:
+        document = Document(document.file, {}, document.marks)
+    found = schema_problems(document, read_schema(_schema_path(folder, name)))
+    if not found and name == "contract":
+        found = list(check_patterns(document))
+    if found:
+        raise PoliciesInvalid(found)
+    return document
+
+
+def _schema_path(folder: Path, name: str) -> Path:
+    own = folder / "schemas" / f"{name}.json"
+    return own if own.exists() else starter_policies() / "schemas" / f"{name}.json"
+
+
+def _stray_data(folder: Path) -> list[Problem]:
+    read = {folder / name / "data.yaml" for name in (*REQUIRED_DOCUMENTS, *OPTIONAL_DOCUMENTS)}
+    stray = (path for name in _DATA_NAMES for path in folder.rglob(name) if path not in read)
+    return [
+        Problem(
+            code="stray_data",
+            message="tallygate does not read this file as policy data, but an OPA server would.",
+            remedy="Rename it, or move its content to contract, registry, overrides or roles.",
+            file=str(path),
+        )
+        for path in sorted(stray)
+    ]
+
+
+def _read_rego(folder: Path, problems: list[Problem]) -> dict[str, str]:
+    sources: dict[str, str] = {}
+    for path in sorted(folder.rglob("*.rego")):
+        if path.name.endswith("_test.rego"):
+            continue
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                sources[path.relative_to(folder).as_posix()] = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(
+                Problem(
+                    code="file_unreadable",
+                    message=f"cannot be read as UTF-8 text ({type(error).__name__}).",
+                    file=str(path),
+                )
+            )
+    if not sources and not problems:
+        problems.append(_missing(folder, "there is no .rego file in the policies folder"))
+    return sources
+
+
+def _read_json(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
+    try:
+        value = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        problems.append(
+            Problem(
+                code="case_invalid",
+                message=f"is not JSON: {error.msg}.",
+                file=str(path),
+                line=error.lineno,
+                column=error.colno,
+            )
+        )
+        return {}
+    except OSError as error:
+        problems.append(
+            Problem(
+                code="case_invalid", message=f"cannot be read: {error.strerror}.", file=str(path)
+            )
+        )
+        return {}
+    if not isinstance(value, dict):
+        problems.append(
+            Problem(code="case_invalid", message="is not a JSON object.", file=str(path), line=1)
+        )
+        return {}
+    return value
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        unread = Problem(
+            code="file_unreadable", message=f"cannot be read: {error.strerror}.", file=str(path)
+        )
+        raise PoliciesInvalid([unread]) from error
+
+
+def _missing(path: Path, message: str) -> Problem:
+    return Problem(
+        code="missing",
+        message=f"{message}.",
+        remedy="`tallygate init` writes a folder to start from.",
+        file=str(path),
+    )

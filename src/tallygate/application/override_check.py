@@ -1,0 +1,115 @@
+"""Overrides: who excuses whom from what, for how long, and whether they may."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tallygate.application.policy_review import Path, Review, list_of, mapping_of, offer
+from tallygate.domain.kernel.instants import NS_PER_SECOND
+
+WAIVABLE: Final = (
+    "ownership_missing",
+    "ownership_unknown",
+    "ownership_retired",
+    "ownership_malformed",
+)
+NEVER_WAIVED: Final = "ownership_conflict"
+_NS_PER_DAY: Final = 86_400 * NS_PER_SECOND
+
+
+def review_overrides(review: Review) -> None:
+    """Judge each override on its scope, its term and its approval."""
+    seen: dict[str, str] = {}
+    for service, _ in review.entries("overrides"):
+        review.registered("overrides", (service,), service, "services", "service")
+        for name, entry in review.entries("overrides", service):
+            path: Path = (service, name)
+            first = seen.setdefault(name, service)
+            if first != service:
+                review.say(
+                    "overrides",
+                    path,
+                    "id_taken",
+                    f"{name} is an override of {first} already.",
+                    "Give it an id of its own.",
+                )
+            _scope(review, path, entry)
+            _term(review, path, entry)
+            _approval(review, path, entry)
+
+
+def _scope(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
+    for index, code in enumerate(list_of(entry.get("codes"))):
+        where: Path = (*path, "codes", index)
+        if code == NEVER_WAIVED:
+            review.say(
+                "overrides",
+                where,
+                "never_waived",
+                f"{code} cannot be waived.",
+                "Bind the principal in the registry instead.",
+            )
+        else:
+            review.known("overrides", where, code, WAIVABLE, "violation code")
+    fields = mapping_of(review.at("contract", "fields"))
+    for index, name in enumerate(list_of(entry.get("fields"))):
+        review.known("overrides", (*path, "fields", index), name, fields, "field")
+    review.names_in("overrides", path, entry, ("environments",))
+
+
+def _term(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
+    starts_ns = review.instant("overrides", (*path, "starts_at"), entry.get("starts_at"))
+    expires_ns = review.instant("overrides", (*path, "expires_at"), entry.get("expires_at"))
+    if starts_ns is None or expires_ns is None:
+        return
+    where = (*path, "expires_at")
+    max_days = review.at("contract", "overrides", "max_days")
+    if expires_ns <= starts_ns:
+        review.say(
+            "overrides",
+            where,
+            "override_never",
+            "it expires before it starts.",
+            "Expected a later instant.",
+        )
+    elif isinstance(max_days, int) and expires_ns - starts_ns > max_days * _NS_PER_DAY:
+        days = (expires_ns - starts_ns + _NS_PER_DAY - 1) // _NS_PER_DAY
+        review.say(
+            "overrides",
+            where,
+            "override_too_long",
+            f"it holds for {days} days; the contract allows {max_days}.",
+            "Expire it sooner; it can be approved again.",
+        )
+    elif str(entry["expires_at"]) <= review.now:
+        review.say(
+            "overrides",
+            where,
+            "override_expired",
+            "it has expired and excuses nothing.",
+            "Remove it.",
+            "warning",
+        )
+
+
+def _approval(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
+    approver = entry.get("approved_by")
+    where = (*path, "approved_by")
+    if str(approver).strip().casefold() == str(entry.get("requested_by")).strip().casefold():
+        review.say(
+            "overrides",
+            where,
+            "self_approved",
+            "requester and approver are the same person.",
+            "Somebody else approves it.",
+        )
+    approvers = list_of(review.at("roles", "approvers", "overrides"))
+    if approver not in approvers:
+        review.say(
+            "overrides",
+            where,
+            "not_an_approver",
+            f"{approver} may not approve overrides.",
+            offer(approver, approvers),
+        )

@@ -1,0 +1,272 @@
+"""
+What a reviewer of policy data looks for: names that exist, dates in order, people who may.
+
+Shapes  The JSON Schemas have been passed already; these are the rules that a schema cannot say.
+Errors  Problems, all of them: an `error` where the policy would not do what the file says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from tallygate.application.override_check import review_overrides
+from tallygate.application.policy_review import (
+    MODES,
+    Path,
+    Review,
+    Source,
+    list_of,
+    mapping_of,
+    offer,
+)
+from tallygate.domain.policy.patterns import fault_of_pattern
+from tallygate.errors import Problem
+
+UNBOUND_MODES: Final = (*MODES, "by_service")
+FIELD_KINDS: Final = ("vocabulary", "pattern", "identifier")
+REGISTERS: Final = {
+    "owner_team": "teams",
+    "service": "services",
+    "environment": "environments",
+    "feature": "features",
+}
+"""Which part of the registry lists a field's values; any other field looks under `values`."""
+
+
+def check_policies(documents: Mapping[str, Source], now: str) -> tuple[Problem, ...]:
+    """Judge the documents `contract`, `registry`, `overrides` and `roles` together, as of `now`."""
+    review = Review(documents, now)
+    _contract(review)
+    _registry(review)
+    review_overrides(review)
+    return tuple(review.problems)
+
+
+def check_patterns(contract: Source) -> tuple[Problem, ...]:
+    """Find the fields whose pattern the host or an engine could not use."""
+    review = Review({"contract": contract}, "")
+    for name, entry in review.entries("contract", "fields"):
+        _pattern(review, name, entry)
+    return tuple(review.problems)
+
+
+def _contract(review: Review) -> None:
+    fields = mapping_of(review.at("contract", "fields"))
+    registers = {*mapping_of(review.at("registry", "values"))}
+    for name, entry in review.entries("contract", "fields"):
+        kind = entry.get("kind")
+        if kind not in FIELD_KINDS:
+            path = ("fields", name, "kind")
+            review.say(
+                "contract",
+                path,
+                "unknown_kind",
+                f"{kind} is not a kind of field.",
+                offer(kind, FIELD_KINDS),
+            )
+        if kind == "vocabulary" and name not in REGISTERS and name not in registers:
+            review.say(
+                "contract",
+                ("fields", name),
+                "no_vocabulary",
+                f"the registry lists no values for {name}.",
+                f"Add registry `values: {{{name}: {{...}}}}`, or make it a pattern.",
+            )
+        _pattern(review, name, entry)
+    _alias_clashes(review)
+    _requirements(review, fields)
+    review.mode("contract", ("modes", "default"), review.at("contract", "modes", "default"))
+    review.mode(
+        "contract", ("unbound", "mode"), review.at("contract", "unbound", "mode"), UNBOUND_MODES
+    )
+    for index, service in enumerate(list_of(review.at("contract", "unbound", "services"))):
+        if service != "*":
+            review.registered(
+                "contract", ("unbound", "services", index), service, "services", "service"
+            )
+    for index, service in enumerate(list_of(review.at("contract", "fail_open"))):
+        review.registered("contract", ("fail_open", index), service, "services", "service")
+
+
+def _pattern(review: Review, name: str, entry: Mapping[str, Any]) -> None:
+    if entry.get("kind") not in ("pattern", "identifier"):
+        return
+    path = ("fields", name, "pattern")
+    pattern = entry.get("pattern")
+    if not isinstance(pattern, str):
+        review.say(
+            "contract", path, "bad_pattern", f"{name} needs a pattern.", 'Add pattern: "^...$".'
+        )
+        return
+    fault = fault_of_pattern(pattern)
+    if fault:
+        review.say(
+            "contract",
+            path,
+            "bad_pattern",
+            f"the pattern {fault}.",
+            "Expected what RE2 and Python read alike.",
+        )
+    elif not (pattern.startswith("^") and pattern.endswith("$")):
+        review.say(
+            "contract",
+            path,
+            "open_pattern",
+            "the pattern matches a part of a value, so any text around it passes.",
+            "Put ^ before and $ after it.",
+            "warning",
+        )
+
+
+def _alias_clashes(review: Review) -> None:
+    """One header or key may stand for one field only."""
+    taken: dict[tuple[str, str], str] = {}
+    for name, entry in review.entries("contract", "fields"):
+        for path, carrier, alias in _aliases(name, entry):
+            other = taken.setdefault((carrier, alias), name)
+            if other != name:
+                review.say(
+                    "contract",
+                    path,
+                    "alias_taken",
+                    f"{alias} already stands for the field {other}.",
+                    "Give each field its own name on the way in.",
+                )
+
+
+def _requirements(review: Review, fields: Mapping[str, Any]) -> None:
+    lists: list[tuple[Path, object]] = [
+        (("required", "default"), review.at("contract", "required", "default"))
+    ]
+    for part, what in (("environments", "environment"), ("services", "service")):
+        for name, wanted in mapping_of(review.at("contract", "required", part)).items():
+            review.registered("contract", ("required", part, name), name, part, what)
+            lists.append((("required", part, name), wanted))
+    for index, group in enumerate(list_of(review.at("contract", "one_of"))):
+        path: Path = ("one_of", index)
+        lists.append(((*path, "fields"), mapping_of(group).get("fields")))
+        review.names_in("contract", path, mapping_of(group), ("environments", "services"))
+    for where, wanted in lists:
+        for index, name in enumerate(list_of(wanted)):
+            review.known("contract", (*where, index), name, fields, "field")
+    if not list_of(review.at("contract", "required", "default")):
+        review.say(
+            "contract",
+            ("required", "default"),
+            "nothing_required",
+            "no field is required, and a call that proves nothing is not admitted.",
+            "Require at least owner_team.",
+        )
+
+
+def _registry(review: Review) -> None:
+    for team, entry in review.entries("registry", "teams"):
+        review.ascending(
+            "registry",
+            ("teams", team, "cost_centers"),
+            entry.get("cost_centers"),
+            strictly=True,
+        )
+    for part in (*REGISTERS.values(),):
+        for name, entry in review.entries("registry", part):
+            if "retired_at" in entry:
+                review.instant("registry", (part, name, "retired_at"), entry["retired_at"])
+    for service, entry in review.entries("registry", "services"):
+        _service(review, service, entry)
+    for kind in ("teams", "keys"):
+        for name, entry in review.entries("registry", "principals", kind):
+            path: Path = ("principals", kind, name)
+            review.registered("registry", (*path, "team"), entry.get("team"), "teams", "team")
+            for index, team in enumerate(list_of(entry.get("may_charge"))):
+                review.registered("registry", (*path, "may_charge", index), team, "teams", "team")
+            review.names_in("registry", path, entry, ("services", "environments"))
+    _model_groups(review)
+
+
+def _service(review: Review, service: str, entry: Mapping[str, Any]) -> None:
+    path: Path = ("services", service)
+    environments = mapping_of(review.at("registry", "environments"))
+    review.registered("registry", (*path, "owner_team"), entry.get("owner_team"), "teams", "team")
+    for environment, mode in mapping_of(entry.get("modes")).items():
+        if environment != "default":
+            review.known(
+                "registry",
+                (*path, "modes", environment),
+                environment,
+                environments,
+                "environment",
+            )
+        review.mode("registry", (*path, "modes", environment), mode)
+    review.ascending("registry", (*path, "schedule"), entry.get("schedule"), strictly=False)
+    for index, step in enumerate(list_of(entry.get("schedule"))):
+        where: Path = (*path, "schedule", index)
+        review.mode("registry", (*where, "mode"), mapping_of(step).get("mode"))
+        if "environment" in mapping_of(step):
+            name = mapping_of(step)["environment"]
+            review.known("registry", (*where, "environment"), name, environments, "environment")
+    for name, value in mapping_of(entry.get("defaults")).items():
+        _default(review, service, name, value)
+    if entry.get("on_violation") == "quarantine" and not review.at(
+        "registry", "quarantine", "owner_team"
+    ):
+        review.say(
+            "registry",
+            (*path, "on_violation"),
+            "no_quarantine_owner",
+            "nobody owns the quarantine, so nothing can be quarantined.",
+            "Add registry `quarantine: {owner_team: ...}`.",
+        )
+
+
+def _default(review: Review, service: str, name: str, value: object) -> None:
+    path: Path = ("services", service, "defaults", name)
+    fields = mapping_of(review.at("contract", "fields"))
+    if not review.known("registry", path, name, fields, "field"):
+        return
+    if mapping_of(fields[name]).get("kind") == "vocabulary":
+        part = REGISTERS.get(name)
+        if part:
+            review.registered("registry", path, value, part, name)
+        else:
+            review.known(
+                "registry", path, value, mapping_of(review.at("registry", "values", name)), name
+            )
+
+
+def _model_groups(review: Review) -> None:
+    groups = mapping_of(review.at("registry", "model_groups"))
+    count = Counter(model for models in groups.values() for model in list_of(models))
+    for group, models in groups.items():
+        for index, model in enumerate(list_of(models)):
+            if count[model] > 1:
+                review.say(
+                    "registry",
+                    ("model_groups", group, index),
+                    "model_in_two_groups",
+                    f"the model {model} stands in more than one place.",
+                    "Keep it in one group.",
+                )
+    owner = review.at("registry", "quarantine", "owner_team")
+    if owner is not None:
+        review.registered("registry", ("quarantine", "owner_team"), owner, "teams", "team")
+    for index, group in enumerate(list_of(review.at("registry", "quarantine", "model_groups"))):
+        review.known(
+            "registry", ("quarantine", "model_groups", index), group, groups, "model group"
+        )
+
+
+def _aliases(name: str, entry: Mapping[str, Any]) -> Iterator[tuple[Path, str, str]]:
+    path: Path = ("fields", name)
+    yield path, "headers", f"x-tallygate-{name.replace('_', '-')}"
+    yield path, "baggage", name
+    yield path, "metadata", name
+    for holder, where in (
+        (entry, path),
+        (mapping_of(entry.get("hash_from")), (*path, "hash_from")),
+    ):
+        for carrier in ("headers", "baggage", "metadata"):
+            for index, alias in enumerate(list_of(holder.get(carrier))):
+                text = str(alias).lower() if carrier == "headers" else str(alias)
+                yield (*where, carrier, index), carrier, text
