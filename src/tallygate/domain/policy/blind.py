@@ -54,15 +54,29 @@ def _may_charge(team: str, binding: Binding | None, registry: Registry) -> bool:
 def _mode(
     ownership: Ownership, binding: Binding | None, contract: Contract, registry: Registry, now: str
 ) -> Mode:
-    service = ownership.values.get("service", "")
-    environment = ownership.values.get("environment", "")
     if binding is None and contract.unbound_mode != "by_service":
         return _strict(contract.unbound_mode)
+    claimed = ownership.values.get("service", "")
     reachable = _services_of(binding, registry)
-    if service in reachable:
-        return _mode_of(registry.services[service], environment, contract, now)
-    modes = {_mode_of(registry.services[s], environment, contract, now) for s in reachable}
-    return Mode.ENFORCE if Mode.ENFORCE in modes else _strict(contract.default_mode)
+    services = (claimed,) if claimed in reachable else reachable
+    modes = {
+        _mode_of(registry.services[service], environment, contract, now)
+        for service in services
+        for environment in _environments_of(ownership, binding, registry)
+    }
+    if not modes:
+        return _strict(contract.default_mode)
+    return Mode.ENFORCE if Mode.ENFORCE in modes else Mode.REPORT_ONLY
+
+
+def _environments_of(
+    ownership: Ownership, binding: Binding | None, registry: Registry
+) -> tuple[str, ...]:
+    """List the claimed one, or where that is not the principal's, all it could be."""
+    known = registry.values["environment"]
+    own = (binding.environments if binding else ()) or known
+    claimed = ownership.values.get("environment", "")
+    return (claimed,) if claimed in known and claimed in own else own
 
 
 def _services_of(binding: Binding | None, registry: Registry) -> tuple[str, ...]:
