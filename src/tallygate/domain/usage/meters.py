@@ -19,6 +19,8 @@ class Meter(StrEnum):
     INPUT = "input"
     """Input tokens read from no cache and written to none."""
     CACHE_READ = "cache_read"
+    CACHE_WRITE = "cache_write"
+    """Written to a cache that has one price whatever its lifetime (OpenAI since gpt-5.6)."""
     CACHE_WRITE_5M = "cache_write_5m"
     CACHE_WRITE_1H = "cache_write_1h"
     OUTPUT = "output"
