@@ -1,0 +1,244 @@
+"""
+The ledger in one SQLite file.
+
+Shapes  WAL, synchronous=FULL, one writer at a time (BEGIN IMMEDIATE), readers never wait. The
+        file is opened, and migrated, at the first use, and again after it was out of reach.
+Errors  LedgerUnavailable for what may pass: locked, gone, read-only, disk full.
+        LedgerSchemaMismatch for a database of a newer tallygate. SettingsInvalid for an address
+        that names no file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from tallygate.adapters.stores.failures import translated
+from tallygate.adapters.stores.migrations import MIGRATIONS, migrate, require_known, version_of
+from tallygate.adapters.stores.queries import amount_from_sums, page, totals
+from tallygate.adapters.stores.rows import readable
+from tallygate.adapters.stores.tables import EVENTS
+from tallygate.adapters.stores.writing import append_entries
+from tallygate.application.ports import Appended, EventFilter, Total
+from tallygate.domain.ledger.events import Entry, EventKind, Status
+from tallygate.errors import LedgerError, LedgerUnavailable, SettingsInvalid
+
+_PAGE_SIZE: Final = 1000
+_BEGIN: Final = "tallygate_begin"
+
+
+def path_from_url(url: str | Path) -> Path:
+    """Return the file of `sqlite:///relative`, `sqlite:////absolute` or a plain path."""
+    if isinstance(url, Path) or "://" not in url:
+        return Path(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsInvalid(
+            "the ledger's address cannot be read; write sqlite:///path"
+        ) from error
+    if parsed.get_backend_name() != "sqlite":
+        raise SettingsInvalid(
+            f"the ledger's address names {parsed.get_backend_name()}; this tallygate keeps its "
+            "ledger in SQLite: write sqlite:///path (TALLYGATE_LEDGER_URL or --ledger)."
+        )
+    if not parsed.database or parsed.database == ":memory:" or parsed.query:
+        raise SettingsInvalid(
+            "the ledger must be a file that outlives the process: write sqlite:///path, "
+            "with nothing after it (TALLYGATE_LEDGER_URL or --ledger)."
+        )
+    return Path(parsed.database)
+
+
+class SqliteLedger:
+    """The `Ledger` port on one file; `create` makes it, and its folder, when it is not there."""
+
+    def __init__(self, url: str | Path, *, create: bool = True, busy_timeout_s: float = 5) -> None:
+        self._path = path_from_url(url).absolute()
+        self._create = create
+        self._busy_timeout_s = busy_timeout_s
+        self._engine: Engine | None = None
+        self._opened: tuple[int, int] | None = None
+
+    @property
+    def place(self) -> str:
+        """The file, as messages name it."""
+        return str(self._path)
+
+    def prepare(self) -> None:
+        """Open and migrate now rather than at the first use."""
+        self._ready()
+
+    def append(self, entries: Sequence[Entry]) -> Appended:
+        if not entries:
+            return Appended(inserted=0, duplicates=0)
+        engine = self._ready()
+        with translated(self.place), engine.begin() as connection:
+            appended = append_entries(connection, entries)
+        self._require_same_file()  # what went into an unlinked file is not kept
+        return appended
+
+    def rows(self, wanted: EventFilter) -> Iterator[Mapping[str, Any]]:
+        left = wanted.limit
+        after: int | None = None
+        last: int | None = None
+        while left is None or left > 0:
+            size = _PAGE_SIZE if left is None else min(left, _PAGE_SIZE)
+            with translated(self.place), self._reading() as connection:
+                if last is None:  # what is booked from here on is not part of the answer
+                    last = connection.execute(select(func.max(EVENTS.c.seq))).scalar() or 0
+                found = connection.execute(page(wanted, size, after=after, last=last)).mappings()
+                rows = [readable(row) for row in found]
+            yield from rows
+            if len(rows) < size:
+                return
+            after = rows[-1]["seq"]
+            left = None if left is None else left - size
+
+    def total(self, wanted: EventFilter) -> Total:
+        with translated(self.place), self._reading() as connection:
+            row = connection.execute(totals(wanted)).one()
+        millions, rest, events, unpriced, currencies = row
+        if currencies > 1:
+            raise LedgerError(
+                "the entries are in more than one currency and cannot be summed; "
+                "ask for one of them (currency)."
+            )
+        return Total(cost=amount_from_sums(millions, rest), events=events, unpriced=unpriced)
+
+    def count_attempts(self) -> int:
+        attempts = (
+            select(func.count())
+            .select_from(EVENTS)
+            .where(
+                EVENTS.c.kind == EventKind.ATTEMPT.value,
+                EVENTS.c.status != Status.CACHE_HIT.value,
+            )
+        )
+        with translated(self.place), self._reading() as connection:
+            return int(connection.execute(attempts).scalar_one())
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    def _reading(self) -> Connection:
+        return self._ready().execution_options(**{_BEGIN: "BEGIN"}).connect()
+
+    def _ready(self) -> Engine:
+        if self._engine is not None:
+            self._require_same_file()
+            return self._engine
+        self._require_file()
+        engine = _engine_for(self._path, self._busy_timeout_s)
+        try:
+            with translated(self.place):
+                _bring_up_to_date(engine, self._busy_timeout_s)
+        except BaseException:
+            engine.dispose()
+            raise
+        self._engine, self._opened = engine, self._file_identity()
+        return engine
+
+    def _require_file(self) -> None:
+        try:
+            if self._file_identity() is not None:
+                return
+            if self._create and self._opened is None:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._path.touch(mode=0o600)
+                return
+        except OSError as error:
+            raise LedgerUnavailable(
+                f"the ledger {self.place} cannot be made: {error.strerror}."
+            ) from error
+        if self._opened is None:
+            raise LedgerUnavailable(f"there is no ledger at {self.place}.")
+        raise LedgerUnavailable(
+            f"the ledger {self.place} was there and is gone; bring it back, or start again to "
+            "begin a new one."
+        )
+
+    def _require_same_file(self) -> None:
+        if self._file_identity() != self._opened:
+            self.close()
+            raise LedgerUnavailable(
+                f"the ledger {self.place} was moved or replaced while it was open."
+            )
+
+    def _file_identity(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise LedgerUnavailable(
+                f"the ledger {self.place} is not available: {error.strerror}."
+            ) from error
+        return found.st_dev, found.st_ino
+
+
+def _engine_for(path: Path, busy_timeout_s: float) -> Engine:
+    def connect() -> sqlite3.Connection:
+        # mode=rw: only `_require_file` makes files; isolation_level=None: we say BEGIN ourselves
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?mode=rw",
+            uri=True,
+            timeout=busy_timeout_s,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA recursive_triggers = ON")  # REPLACE runs delete triggers
+            connection.execute("PRAGMA secure_delete = ON")  # a forgotten subject's bytes go too
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=2)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(
+            connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE")
+        )
+
+    return engine
+
+
+def _bring_up_to_date(engine: Engine, busy_timeout_s: float) -> None:
+    with engine.execution_options(**{_BEGIN: "BEGIN"}).connect() as connection:
+        version = version_of(connection)
+    require_known(version)
+    if version == len(MIGRATIONS):
+        return
+    _switch_to_wal(engine, time.monotonic() + busy_timeout_s)
+    with engine.begin() as connection:
+        migrate(connection)
+
+
+def _switch_to_wal(engine: Engine, deadline_s: float) -> None:
+    """Switch for good; SQLite does not wait for another process that does the same."""
+    while True:
+        try:
+            with closing(engine.raw_connection()) as connection:
+                connection.cursor().execute("PRAGMA journal_mode = WAL")
+        except (sqlite3.OperationalError, DBAPIError):
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.02)
+        else:
+            return

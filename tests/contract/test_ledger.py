@@ -1,0 +1,589 @@
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from fakes.entries import (
+    NOON_NS,
+    PERSON,
+    SECOND_NS,
+    TENANT,
+    a_call,
+    a_price,
+    a_refusal,
+    an_attempt,
+    an_entry,
+    an_event,
+    an_outcome,
+    an_ownership,
+    an_unknown,
+    event_id,
+    no_charge,
+)
+from fakes.ledger import FakeLedger
+from tallygate.adapters.stores.sqlite import SqliteLedger
+from tallygate.adapters.stores.tables import ASSIGNED_BY_STORE, EVENTS
+from tallygate.application.ports import Appended, EventFilter, Ledger, Total
+from tallygate.domain.ledger.events import Entry, EventKind, Status
+from tallygate.errors import LedgerError, LedgerSchemaMismatch, LedgerUnavailable, SettingsInvalid
+
+EVERYTHING = EventFilter()
+
+
+@dataclass
+class Subject:
+    """A ledger under test, and how to do to it what the port does not offer."""
+
+    ledger: Ledger
+    path: Path | None = None
+
+    def forget(self, subject_hash: str) -> None:
+        if isinstance(self.ledger, FakeLedger):
+            self.ledger.forget(subject_hash)
+            return
+        assert self.path is not None
+        with sqlite3.connect(self.path) as connection:
+            connection.execute("DELETE FROM subjects WHERE subject_hash = ?", (subject_hash,))
+        connection.close()
+
+
+@pytest.fixture(params=["sqlite", "fake"])
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    if request.param == "fake":
+        yield Subject(FakeLedger())
+        return
+    path = tmp_path / "new" / "ledger.db"
+    ledger = SqliteLedger(path, busy_timeout_s=0.2)
+    yield Subject(ledger, path)
+    ledger.close()
+
+
+@pytest.fixture
+def ledger(subject: Subject) -> Ledger:
+    return subject.ledger
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteLedger]:
+    store = SqliteLedger(path, busy_timeout_s=0.2)
+    yield store
+    store.close()
+
+
+def ids_of(ledger: Ledger, wanted: EventFilter = EVERYTHING) -> list[str]:
+    return [row["event_id"] for row in ledger.rows(wanted)]
+
+
+# What every ledger promises
+
+
+def test_an_empty_ledger_sums_to_nothing(ledger: Ledger) -> None:
+    assert ledger.total(EVERYTHING) == Total(Decimal(0), events=0, unpriced=0)
+    assert ledger.count_attempts() == 0
+    assert ids_of(ledger) == []
+
+
+def test_an_entry_is_read_back_as_it_was_booked(ledger: Ledger) -> None:
+    assert ledger.append([an_entry()]) == Appended(inserted=1, duplicates=0)
+
+    (row,) = ledger.rows(EVERYTHING)
+
+    assert row["event_id"] == event_id(1)
+    assert row["seq"] == 1
+    assert row["occurred_at_ns"] == NOON_NS
+    assert row["owner_team"] == "team-support"
+    assert row["principal_bound"] is True
+    assert row["stream"] is False
+    assert row["tenant_id_hash"] == TENANT
+    assert row["user_id_hash"] == PERSON
+    assert TENANT not in (row["tenant_ref"], row["user_ref"])
+    assert row["usage"]["prompt_tokens_details"] == {"cached_tokens": 1200}
+    assert row["sources"] == {"owner_team": "header", "service": "header"}
+    assert row["violations"] == []
+    assert row["meters"] == {"cache_read": 1200, "input": 2200, "output": 620}
+    assert row["charge_lines"][0] == {
+        "meter": "input",
+        "quantity": 2200,
+        "unit_price": "0.00000075",
+        "cost": "0.00165",
+    }
+    assert row["cost"] == Decimal("0.00453")
+    assert row["avoided_cost"] is None
+    assert row["recorded_at_ns"] > 0
+    assert "cost_e12" not in row
+
+
+def test_nothing_to_append_is_nothing_done(ledger: Ledger) -> None:
+    assert ledger.append([]) == Appended(inserted=0, duplicates=0)
+
+
+def test_the_same_facts_again_are_a_duplicate(ledger: Ledger) -> None:
+    ledger.append([an_entry(1)])
+
+    again = ledger.append([an_entry(1), an_entry(2), an_entry(2)])
+
+    assert again == Appended(inserted=1, duplicates=2)
+    assert ledger.total(EVERYTHING).cost == Decimal("0.00906")
+
+
+def test_the_same_facts_under_a_newer_rule_book_are_a_duplicate(ledger: Ledger) -> None:
+    ledger.append([an_entry(1, cost=None)])
+
+    assert ledger.append([an_entry(1, cost="0.5")]) == Appended(inserted=0, duplicates=1)
+    assert ledger.total(EVERYTHING) == Total(Decimal(0), events=1, unpriced=1)
+
+
+def test_other_facts_under_a_known_id_are_a_conflict_and_the_first_stays(ledger: Ledger) -> None:
+    ledger.append([an_entry(1)])
+    other = an_entry(1, outcome=an_outcome(http_status=201))
+
+    appended = ledger.append([other, an_entry(2), other])
+
+    assert appended == Appended(inserted=1, duplicates=1, conflicts=(event_id(1),))
+    assert [row["http_status"] for row in ledger.rows(EVERYTHING)] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"tenant_id_hash": None}, id="without the tenant"),
+        pytest.param({"tenant_id_hash": "hk1_" + "c" * 32}, id="of another tenant"),
+        pytest.param({"tenant_id_hash": PERSON}, id="of a tenant known as a person"),
+    ],
+)
+def test_the_same_attempt_of_somebody_else_is_a_conflict(
+    ledger: Ledger, change: dict[str, str | None]
+) -> None:
+    ledger.append([an_entry(1)])
+
+    appended = ledger.append([an_entry(1, ownership=an_ownership(**change))])
+
+    assert appended.conflicts == (event_id(1),)
+
+
+def test_a_person_is_found_again_under_one_surrogate(ledger: Ledger) -> None:
+    ledger.append([an_entry(1)])
+    ledger.append([an_entry(2), an_entry(3, ownership=an_ownership(user_id_hash=TENANT))])
+
+    first, second, third = ledger.rows(EVERYTHING)
+
+    assert first["user_ref"] == second["user_ref"] != first["tenant_ref"]
+    assert third["user_ref"] == third["tenant_ref"] == first["tenant_ref"]
+
+
+def test_a_forgotten_person_leaves_the_sums_as_they_were(subject: Subject) -> None:
+    ledger = subject.ledger
+    ledger.append([an_entry(1), an_entry(2)])
+    before = ledger.total(EVERYTHING)
+
+    subject.forget(PERSON)
+
+    assert ledger.total(EVERYTHING) == before
+    rows = list(ledger.rows(EVERYTHING))
+    assert [row["user_id_hash"] for row in rows] == [None, None]
+    assert [row["tenant_id_hash"] for row in rows] == [TENANT, TENANT]
+
+
+def test_a_batch_that_comes_again_after_a_person_was_forgotten_is_a_duplicate(
+    subject: Subject,
+) -> None:
+    subject.ledger.append([an_entry(1)])
+    subject.forget(PERSON)
+
+    assert subject.ledger.append([an_entry(1)]) == Appended(inserted=0, duplicates=1)
+    assert next(iter(subject.ledger.rows(EVERYTHING)))["user_id_hash"] is None
+
+
+def test_who_was_forgotten_and_comes_back_is_somebody_new(subject: Subject) -> None:
+    ledger = subject.ledger
+    ledger.append([an_entry(1)])
+    subject.forget(PERSON)
+
+    ledger.append([an_entry(2), an_entry(1)])
+
+    before, after = ledger.rows(EVERYTHING)
+    assert (before["user_id_hash"], after["user_id_hash"]) == (None, PERSON)
+    assert before["user_ref"] != after["user_ref"]
+
+
+def test_an_unpriced_entry_is_counted_and_not_summed(ledger: Ledger) -> None:
+    ledger.append([an_entry(1, cost=None), an_entry(2, cost="1.25")])
+
+    assert ledger.total(EVERYTHING) == Total(Decimal("1.25"), events=2, unpriced=1)
+    assert [row["cost"] for row in ledger.rows(EVERYTHING)] == [None, Decimal("1.25")]
+
+
+def test_an_unknown_attempt_counts_at_what_its_correction_says(ledger: Ledger) -> None:
+    unknown = an_unknown(1)
+    correction = an_event(2, kind=EventKind.CORRECTION, corrects_event_id=event_id(1))
+    ledger.append([Entry(unknown, a_price(None))])
+    assert ledger.total(EVERYTHING) == Total(Decimal(0), events=1, unpriced=1)
+
+    ledger.append([Entry(correction, a_price("0.75"))])
+
+    assert ledger.total(EVERYTHING) == Total(Decimal("0.75"), events=2, unpriced=0)
+    assert ledger.count_attempts() == 1
+
+
+def test_a_correction_without_a_price_is_counted_in_the_place_of_what_it_corrects(
+    ledger: Ledger,
+) -> None:
+    correction = an_event(2, kind=EventKind.CORRECTION, corrects_event_id=event_id(1))
+
+    ledger.append([Entry(an_unknown(1), a_price(None)), Entry(correction, a_price(None))])
+
+    assert ledger.total(EVERYTHING) == Total(Decimal(0), events=2, unpriced=1)
+
+
+def test_attempts_are_counted_without_cache_hits_refusals_and_corrections(ledger: Ledger) -> None:
+    cache_hit = an_event(2, outcome=an_outcome(status=Status.CACHE_HIT))
+    correction = an_event(4, kind=EventKind.CORRECTION, corrects_event_id=event_id(1))
+    ledger.append(
+        [
+            an_entry(1),
+            Entry(cache_hit, no_charge(avoided_cost=Decimal("0.1"))),
+            Entry(a_refusal(3), no_charge()),
+            Entry(correction, a_price("-0.001")),
+        ]
+    )
+
+    assert ledger.count_attempts() == 1
+    assert ledger.total(EVERYTHING).cost == Decimal("0.00353")
+
+
+def test_sums_go_beyond_what_one_cell_holds(ledger: Ledger) -> None:
+    ledger.append([an_entry(number, cost="9000000.000000000001") for number in range(1, 4)])
+
+    assert ledger.total(EVERYTHING).cost == Decimal("27000000.000000000003")
+
+
+def test_two_currencies_are_not_added_up(ledger: Ledger) -> None:
+    euros = Entry(an_event(2), a_price("1", currency="EUR"))
+    ledger.append([an_entry(1), euros, Entry(a_refusal(3), no_charge(currency="GBP"))])
+
+    with pytest.raises(LedgerError, match="more than one currency"):
+        ledger.total(EVERYTHING)
+    assert ledger.total(EventFilter(equals={"currency": "EUR"})).cost == Decimal(1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        pytest.param(EventFilter(since_ns=NOON_NS + SECOND_NS), [2, 3], id="since, inclusive"),
+        pytest.param(EventFilter(until_ns=NOON_NS + SECOND_NS), [1], id="until, exclusive"),
+        pytest.param(EventFilter(call_id="call-2"), [2, 3], id="call"),
+        pytest.param(EventFilter(trace_id="tr_other"), [3], id="trace"),
+        pytest.param(EventFilter(equals={"owner_team": "team-x"}), [3], id="one column"),
+        pytest.param(
+            EventFilter(equals={"owner_team": "team-x", "status": "ok"}), [], id="two columns"
+        ),
+        pytest.param(EventFilter(equals={"workflow_id": ""}), [2], id="empty means not set"),
+        pytest.param(EventFilter(equals={"model": "gpt-5.4-2026-03-05"}), [1, 2], id="any model"),
+        pytest.param(EventFilter(equals={"model": "frontier"}), [1, 2], id="model group"),
+        pytest.param(EventFilter(equals={"violation": "ownership_missing"}), [3], id="violation"),
+        pytest.param(EventFilter(equals={"tenant_id_hash": TENANT}), [1, 3], id="tenant"),
+        pytest.param(EventFilter(equals={"user_id_hash": "hk1_nobody"}), [], id="nobody"),
+        pytest.param(EventFilter(limit=2), [1, 2], id="limit"),
+        pytest.param(EventFilter(limit=0), [], id="none"),
+        pytest.param(EventFilter(limit=2, newest_first=True), [3, 2], id="newest first"),
+    ],
+)
+def test_rows_are_those_that_match_all_of_the_filter(
+    ledger: Ledger, wanted: EventFilter, found: list[int]
+) -> None:
+    later, latest = NOON_NS + SECOND_NS, NOON_NS + 2 * SECOND_NS
+    ledger.append(
+        [
+            an_entry(1),
+            an_entry(
+                2,
+                call=a_call(call_id="call-2"),
+                attempt=an_attempt(opened_at_ns=later),
+                ownership=an_ownership(workflow_id=None, tenant_id_hash=None),
+            ),
+            Entry(
+                a_refusal(
+                    3,
+                    call=a_call(call_id="call-2", trace_id="tr_other", started_at_ns=latest),
+                    ownership=an_ownership(owner_team="team-x"),
+                ),
+                no_charge(),
+            ),
+        ]
+    )
+
+    assert ids_of(ledger, wanted) == [event_id(number) for number in found]
+    if wanted.limit is None:
+        assert ledger.total(wanted).events == len(found)
+
+
+@pytest.mark.parametrize("name", ["cost_e12", "1=1 --", "owner_tem"])
+def test_a_column_that_is_not_offered_is_refused(ledger: Ledger, name: str) -> None:
+    ledger.append([an_entry()])
+
+    with pytest.raises(ValueError, match="cannot be filtered by"):
+        list(ledger.rows(EventFilter(equals={name: "x"})))
+
+
+def test_rows_are_those_that_were_there_when_the_reading_began(ledger: Ledger) -> None:
+    ledger.append([an_entry(1), an_entry(2)])
+    rows = ledger.rows(EVERYTHING)
+    first = next(rows)
+
+    ledger.append([an_entry(3)])
+
+    assert [first["event_id"], *(row["event_id"] for row in rows)] == [event_id(1), event_id(2)]
+
+
+# What SQLite adds to it
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE events SET owner_team = 'team-other'",
+        "UPDATE OR REPLACE events SET event_id = 'x'",
+        "DELETE FROM events",
+        "INSERT OR REPLACE INTO events ({written}) SELECT {written} FROM events",
+        "REPLACE INTO events (seq, {written}) SELECT seq, {written} FROM events",
+        "UPDATE event_conflicts SET facts = 'x'",
+        "DELETE FROM event_conflicts",
+        "REPLACE INTO event_conflicts SELECT * FROM event_conflicts",
+    ],
+)
+@pytest.mark.parametrize("recursive_triggers", ["ON", "OFF"])
+def test_what_is_booked_cannot_be_changed_in_sql(
+    store: SqliteLedger, path: Path, statement: str, recursive_triggers: str
+) -> None:
+    store.append([an_entry(1)])
+    store.append([an_entry(1, outcome=an_outcome(http_status=500))])
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA recursive_triggers = {recursive_triggers}")
+    written = ", ".join(c.name for c in EVENTS.columns if c.name not in ASSIGNED_BY_STORE)
+
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute(statement.format(written=written))
+    connection.close()
+    assert ids_of(store) == [event_id(1)]
+
+
+def test_the_stores_clock_cannot_be_set_by_who_inserts(store: SqliteLedger, path: Path) -> None:
+    store.append([an_entry(1)])
+    connection = sqlite3.connect(path)
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(events)")]
+    values = ", ".join(
+        {"seq": "2", "event_id": "'another'"}.get(column, column) for column in columns
+    )
+
+    with pytest.raises(sqlite3.IntegrityError, match="the store's to assign"):
+        connection.execute(f"INSERT INTO events SELECT {values} FROM events")
+    connection.close()
+
+
+def test_the_book_is_kept_in_utc_by_the_stores_clock(store: SqliteLedger, path: Path) -> None:
+    store.append([an_entry(1)])
+
+    connection = sqlite3.connect(path)
+    (agrees,) = connection.execute(
+        "SELECT abs(recorded_at_ns / 1000000000 - CAST(strftime('%s', 'now') AS INTEGER)) < 60"
+        " AND booked_period = strftime('%Y-%m', recorded_at_ns / 1000000000, 'unixepoch')"
+        " FROM events"
+    ).fetchone()
+    connection.close()
+    assert agrees == 1
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(Entry(an_event(1), a_price("-1")), id="a negative cost"),
+        pytest.param(an_entry(1, kind=EventKind.CORRECTION), id="a correction of nothing"),
+        pytest.param(an_entry(1, call_count=0), id="no call at all"),
+    ],
+)
+def test_an_entry_that_breaks_a_rule_is_refused_with_its_whole_batch(
+    store: SqliteLedger, entry: Entry
+) -> None:
+    with pytest.raises(LedgerError, match="refuses an entry") as caught:
+        store.append([an_entry(2), entry])
+
+    assert not isinstance(caught.value, LedgerUnavailable)
+    assert ids_of(store) == []
+
+
+def test_a_conflict_is_kept_once_with_its_facts_and_no_hash(
+    store: SqliteLedger, path: Path
+) -> None:
+    store.append([an_entry(1)])
+    other = an_entry(1, outcome=an_outcome(http_status=500))
+
+    store.append([other])
+    store.append([other])
+
+    connection = sqlite3.connect(path)
+    kept = connection.execute("SELECT event_id, facts FROM event_conflicts").fetchall()
+    connection.close()
+    assert [row[0] for row in kept] == [event_id(1)]
+    assert '"http_status":500' in kept[0][1]
+    assert TENANT not in kept[0][1]
+
+
+def test_long_answers_are_read_page_by_page(store: SqliteLedger) -> None:
+    count = 2345
+    store.append([an_entry(number) for number in range(1, count + 1)])
+
+    oldest_first = ids_of(store)
+    newest_first = ids_of(store, EventFilter(newest_first=True, limit=2001))
+
+    assert oldest_first == [event_id(number) for number in range(1, count + 1)]
+    assert newest_first == oldest_first[::-1][:2001]
+
+
+def test_a_locked_database_is_unavailable_and_then_takes_the_batch(
+    store: SqliteLedger, path: Path
+) -> None:
+    store.append([an_entry(1)])
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(LedgerUnavailable, match="another process holds its lock"):
+        store.append([an_entry(2)])
+    assert ids_of(store) == [event_id(1)]
+
+    other.execute("ROLLBACK")
+    other.close()
+    assert store.append([an_entry(2)]).inserted == 1
+
+
+def test_a_database_that_is_gone_is_not_begun_anew(store: SqliteLedger, path: Path) -> None:
+    store.append([an_entry(1)])
+    aside = path.with_suffix(".aside")
+    path.rename(aside)
+
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable, match=r"moved or replaced|was there and is gone"):
+            store.append([an_entry(2)])
+    assert not path.exists()
+
+    aside.rename(path)
+    assert store.append([an_entry(1), an_entry(2)]) == Appended(inserted=1, duplicates=1)
+
+
+def test_a_database_that_is_not_there_is_not_made_for_a_reader(path: Path) -> None:
+    ledger = SqliteLedger(path, create=False)
+
+    with pytest.raises(LedgerUnavailable, match="there is no ledger at"):
+        list(ledger.rows(EVERYTHING))
+    assert not path.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ledger = SqliteLedger(tmp_path / "file" / "ledger.db")
+
+    with pytest.raises(LedgerUnavailable, match="cannot be made"):
+        ledger.prepare()
+
+
+def test_a_file_that_is_no_database_says_so(path: Path) -> None:
+    path.write_bytes(b"a text that is longer than the header of a database" * 100)
+
+    with pytest.raises(LedgerUnavailable, match="no SQLite database"):
+        SqliteLedger(path).prepare()
+
+
+def test_a_full_disk_loses_nothing(store: SqliteLedger, path: Path) -> None:
+    store.append([an_entry(1)])
+    engine = store._ready()
+    with engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    with pytest.raises(LedgerUnavailable, match="disk is full"):
+        store.append([an_entry(number) for number in range(2, 500)])
+
+    store.close()
+    assert ids_of(store) == [event_id(1)]
+
+
+def test_a_newer_ledger_is_refused_with_what_to_do(store: SqliteLedger, path: Path) -> None:
+    store.append([an_entry(1)])
+    store.close()
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO schema_version (version, name) VALUES (99, 'm099')")
+    connection.commit()
+    connection.close()
+
+    with pytest.raises(LedgerSchemaMismatch, match=r"has schema 99.*Run the newer tallygate"):
+        store.append([an_entry(2)])
+
+
+def test_a_database_of_something_else_is_left_alone(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE events (id)")
+    connection.commit()
+    connection.close()
+
+    with pytest.raises(LedgerSchemaMismatch, match=r"no tallygate ledger: it holds events"):
+        SqliteLedger(path).prepare()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///ledger.db?mode=ro",
+        "postgresql://user:secret@host/ledger",
+        "://",
+    ],
+)
+def test_an_address_that_names_no_file_is_refused(url: str) -> None:
+    with pytest.raises(SettingsInvalid, match="sqlite:///path") as caught:
+        SqliteLedger(url)
+
+    assert "secret" not in str(caught.value)
+
+
+def test_the_file_is_the_owners_alone(store: SqliteLedger, path: Path) -> None:
+    store.append([an_entry(1)])
+
+    assert {file.stat().st_mode & 0o777 for file in path.parent.glob("ledger.db*")} == {0o600}
+
+
+def _append_in_a_process(path: Path, numbers: range) -> None:
+    ledger = SqliteLedger(path, busy_timeout_s=60)
+    for start in range(numbers.start, numbers.stop, 50):
+        ledger.append([an_entry(n) for n in range(start, min(start + 50, numbers.stop))])
+    ledger.close()
+
+
+def test_processes_that_begin_at_once_and_overlap_book_each_entry_once(path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    writers = [
+        spawn.Process(target=_append_in_a_process, args=(path, numbers))
+        for numbers in (range(1, 601), range(301, 901), range(1, 901))
+    ]
+
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    ledger = SqliteLedger(path)
+    assert sorted(ids_of(ledger)) == [event_id(number) for number in range(1, 901)]
+    assert ledger.total(EVERYTHING).cost == 900 * Decimal("0.00453")
+    ledger.close()
