@@ -1,0 +1,259 @@
+"""
+From the spool to the ledger: match what was opened with what was settled, price it, book it.
+
+A batch is acknowledged after the ledger has it, so it may come twice and counts once. Nothing
+here depends on a clock or on chance: the same batch makes the same entries again.
+
+Shapes  An attempt that is still open when its writer is gone becomes `unknown`. A settlement of
+        an attempt that was booked as `unknown` becomes the correction of it.
+Errors  LedgerUnavailable leaves `drain_once`; `Drain` waits and tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from tallygate.application.ports import (
+    EventFilter,
+    Ledger,
+    RuleBooks,
+    SpoolBatch,
+    SpoolReader,
+)
+from tallygate.application.pricing import price_of
+from tallygate.domain.kernel.digests import digest_of_bytes
+from tallygate.domain.kernel.ids import uuid7
+from tallygate.domain.ledger.events import (
+    Entry,
+    Event,
+    EventKind,
+    Outcome,
+    PriceStatus,
+    SpoolRecord,
+    Stage,
+    Status,
+)
+from tallygate.errors import LedgerUnavailable
+
+BATCH_RECORDS: Final = 500
+POLL_MS: Final = 200
+FIRST_WAIT_MS: Final = 500
+LONGEST_WAIT_MS: Final = 30_000
+IDLE_PASSES: Final = 5
+"""A proxy that is only just starting holds no spool yet; one quiet look proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainReport:
+    """What a drain did. `unknown` are attempts whose writer went away before they settled."""
+
+    records: int = 0
+    inserted: int = 0
+    duplicates: int = 0
+    unknown: int = 0
+    unpriced: int = 0
+    conflicts: tuple[str, ...] = ()
+
+    def plus(self, other: DrainReport) -> DrainReport:
+        return DrainReport(
+            records=self.records + other.records,
+            inserted=self.inserted + other.inserted,
+            duplicates=self.duplicates + other.duplicates,
+            unknown=self.unknown + other.unknown,
+            unpriced=self.unpriced + other.unpriced,
+            conflicts=(*self.conflicts, *other.conflicts),
+        )
+
+
+def drain_once(
+    reader: SpoolReader, ledger: Ledger, books: RuleBooks, *, limit: int = BATCH_RECORDS
+) -> DrainReport:
+    """Book all that the spool holds now."""
+    report = DrainReport()
+    for done in drain_batches(reader, ledger, books, limit=limit):
+        report = report.plus(done)
+    return report
+
+
+def drain_batches(
+    reader: SpoolReader, ledger: Ledger, books: RuleBooks, *, limit: int = BATCH_RECORDS
+) -> Iterator[DrainReport]:
+    """Book batch by batch; whoever stops asking stops between two batches."""
+    for batch in reader.batches(limit):
+        settlements, still_open = _match(batch, reader.open_records(batch.writer_id))
+        abandoned = [_abandoned(record.event) for record in still_open] if batch.writer_gone else []
+        entries = [
+            Entry(event, price_of(event, books))
+            for event in [*_with_corrections(settlements, ledger), *abandoned]
+        ]
+        appended = ledger.append(entries)
+        reader.acknowledge(batch, () if batch.writer_gone else still_open)
+        yield DrainReport(
+            records=len(batch.records),
+            inserted=appended.inserted,
+            duplicates=appended.duplicates,
+            unknown=len(abandoned),
+            unpriced=sum(entry.price.status is PriceStatus.UNPRICED for entry in entries),
+            conflicts=appended.conflicts,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Settlement:
+    event: Event
+    was_open: bool
+    """Whether its opening is at hand; if not, the attempt may have been booked already."""
+
+
+def _match(
+    batch: SpoolBatch, open_before: Sequence[SpoolRecord]
+) -> tuple[list[_Settlement], list[SpoolRecord]]:
+    still_open = {record.event.event_id: record for record in open_before}
+    settlements = []
+    for record in batch.records:
+        event = record.event
+        if record.stage is Stage.OPENED:
+            still_open[event.event_id] = record
+        else:
+            was_open = still_open.pop(event.event_id, None) is not None
+            settlements.append(_Settlement(_complete(event), was_open))
+    return settlements, list(still_open.values())
+
+
+def _with_corrections(settlements: Sequence[_Settlement], ledger: Ledger) -> Iterator[Event]:
+    booked_here: dict[str, Event] = {}
+    for settlement in settlements:
+        event = settlement.event
+        before = booked_here.get(event.event_id)
+        if before is None:
+            booked_here[event.event_id] = event
+        if event.kind is not EventKind.ATTEMPT or event == before:
+            yield event
+        elif before is not None:
+            late = _is_unknown(before) and not _is_unknown(event)
+            yield _correction_of(event) if late else event
+        elif settlement.was_open or not _is_booked_as_unknown(event, ledger):
+            yield event
+        else:
+            yield _correction_of(event)
+
+
+def _is_unknown(event: Event) -> bool:
+    return event.outcome is not None and event.outcome.status is Status.UNKNOWN
+
+
+def _is_booked_as_unknown(event: Event, ledger: Ledger) -> bool:
+    if _is_unknown(event):
+        return False  # that would be the same line again
+    wanted = EventFilter(
+        equals={
+            "event_id": event.event_id,
+            "status": Status.UNKNOWN.value,
+            "kind": EventKind.ATTEMPT.value,
+        }
+    )
+    return any(True for _ in ledger.rows(wanted))
+
+
+def _correction_of(event: Event) -> Event:
+    assert event.outcome is not None, event.event_id
+    # From the id that it corrects, so that the same settlement is the same correction again.
+    entropy = bytes.fromhex(digest_of_bytes(event.event_id.encode()).rpartition(":")[2])[:8]
+    return replace(
+        event,
+        event_id=uuid7(event.outcome.settled_at_ns, entropy),
+        kind=EventKind.CORRECTION,
+        corrects_event_id=event.event_id,
+    )
+
+
+def _abandoned(event: Event) -> Event:
+    return replace(event, outcome=_unknown_outcome(event, "writer_gone"))
+
+
+def _complete(event: Event) -> Event:
+    if event.outcome is not None:
+        return event
+    if event.kind is EventKind.REFUSAL:
+        refused = Outcome(status=Status.REFUSED, settled_at_ns=event.occurred_at_ns)
+        return replace(event, outcome=refused)
+    return replace(event, outcome=_unknown_outcome(event, "outcome_missing"))
+
+
+def _unknown_outcome(event: Event, detail: str) -> Outcome:
+    # When it ended nobody knows; the instant of its opening is the only one that stays the same.
+    return Outcome(status=Status.UNKNOWN, settled_at_ns=event.occurred_at_ns, detail=detail)
+
+
+class Notice(StrEnum):
+    """What changed with the ledger, to be logged once."""
+
+    LEDGER_UNAVAILABLE = "ledger_unavailable"
+    LEDGER_BACK = "ledger_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one pass did, and when to make the next."""
+
+    report: DrainReport
+    wait_ms: int
+    """0 where more may be waiting already."""
+    notice: Notice | None = None
+    reason: str = ""
+    """What the ledger said, beside LEDGER_UNAVAILABLE."""
+    finished: bool = False
+    """No writer has lived, and nothing was left, for `IDLE_PASSES` passes."""
+
+
+class Drain:
+    """A drain that goes on: keeps what it must remember between two passes."""
+
+    def __init__(
+        self,
+        reader: SpoolReader,
+        ledger: Ledger,
+        books: RuleBooks,
+        *,
+        limit: int = BATCH_RECORDS,
+    ) -> None:
+        self._reader = reader
+        self._ledger = ledger
+        self._books = books
+        self._limit = limit
+        self._down = False
+        self._wait_ms = FIRST_WAIT_MS
+        self._idle_passes = 0
+
+    def step(self, stop: Callable[[], bool] = lambda: False) -> Step:
+        """Make one pass; `stop` is asked after each batch."""
+        report = DrainReport()
+        try:
+            for done in drain_batches(self._reader, self._ledger, self._books, limit=self._limit):
+                report = report.plus(done)
+                if stop():
+                    break
+        except LedgerUnavailable as error:
+            return self._unavailable(report, error)
+        notice = Notice.LEDGER_BACK if self._down else None
+        self._down = False
+        self._wait_ms = FIRST_WAIT_MS
+        idle = not report.records and self._reader.is_idle()
+        self._idle_passes = self._idle_passes + 1 if idle else 0
+        return Step(
+            report,
+            wait_ms=0 if report.records else POLL_MS,
+            notice=notice,
+            finished=self._idle_passes >= IDLE_PASSES,
+        )
+
+    def _unavailable(self, report: DrainReport, error: LedgerUnavailable) -> Step:
+        notice = None if self._down else Notice.LEDGER_UNAVAILABLE
+        wait_ms = FIRST_WAIT_MS if report.records else self._wait_ms
+        self._down = True
+        self._idle_passes = 0
+        self._wait_ms = min(wait_ms * 2, LONGEST_WAIT_MS)
+        return Step(report, wait_ms=wait_ms, notice=notice, reason=str(error))
