@@ -42,7 +42,7 @@ coverage: $(INSTALLED) ## lines and branches of domain and application that no t
 	@$(RUN) $(BIN)/python -m pytest -q --cov --cov-report=term-missing tests/unit
 
 bench: $(INSTALLED) ## measure again what the README claims about speed
-	@$(RUN) $(BIN)/python bench/run.py
+	@set -e; for script in bench/*.py; do echo "== $$script"; $(RUN) $(BIN)/python "$$script"; done
 
 policies: $(INSTALLED) ## compile the Rego (needs opa), then check and test the policies
 	@scripts/install-opa --exact

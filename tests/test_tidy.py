@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SOURCE: Final = ROOT / "src"
@@ -247,7 +249,9 @@ def test_every_module_is_used_by_another_or_is_a_way_in() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
         "scripts"
     ].values()
-    ways_in = {target.split(":")[0] for target in scripts} | {"tallygate", "tallygate.proxy"}
+    configs = [(ROOT / path).read_text(encoding="utf-8") for path in tracked() if "litellm" in path]
+    loaded = re.findall(r"(tallygate[\w.]*)\.\w+", "\n".join(configs))
+    ways_in = {target.split(":")[0] for target in scripts} | {"tallygate", *loaded}
 
     unused = [
         source.path
@@ -273,7 +277,8 @@ def imports(source: Source) -> Iterator[str]:
                 yield module
                 yield from (f"{module}.{alias.name}" for alias in names)
             case ast.Constant(value=str(text)) if re.fullmatch(r"tallygate(\.\w+)+(:\w+)?", text):
-                yield text.split(":")[0]
+                named = text.split(":")[0]
+                yield from (named, named.rpartition(".")[0])
 
 
 def error_names() -> list[str]:
@@ -397,3 +402,29 @@ def test_todo_marks_do_not_land() -> None:
     ]
 
     assert not marks, listing(marks)
+
+
+def test_the_lock_holds_every_dependency_at_a_version_that_is_allowed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([a-z0-9-]+)==([^ ]+)", lock, re.MULTILINE):
+        locked.setdefault(name, []).append(version)
+    wanted = [
+        Requirement(text)
+        for group in (
+            project["project"]["dependencies"],
+            project["build-system"]["requires"],
+            *project["dependency-groups"].values(),
+        )
+        for text in group
+    ]
+
+    stale = [
+        f"{requirement}: the lock has {versions or 'nothing'}; run make lock"
+        for requirement in wanted
+        if not (versions := locked.get(canonicalize_name(requirement.name), []))
+        or not all(requirement.specifier.contains(version) for version in versions)
+    ]
+
+    assert not stale, listing(stale)
