@@ -1,0 +1,142 @@
+"""
+What an event cost: from the facts that the gate saw to a price, or the reason why there is none.
+
+Shapes  `price_of(event, books)` is pure; it runs in the drain, off the request path.
+Errors  None for what an event may contain: a PricingError becomes `unpriced` with its code.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from tallygate.application.ports import RuleBooks
+from tallygate.domain.ledger.events import (
+    AttemptFacts,
+    ChargeLine,
+    Event,
+    EventKind,
+    Outcome,
+    Price,
+    PriceStatus,
+    Status,
+)
+from tallygate.domain.pricing.rating import RatedMeter, rate, total_of
+from tallygate.domain.pricing.rule_book import Conditions, RuleBook
+from tallygate.domain.usage.meters import NormalisedUsage
+from tallygate.domain.usage.normalisers import normalise
+from tallygate.errors import PricingError, UsageMissing, UsageUnreadable
+
+_NO_ANSWER: Final = frozenset(
+    {
+        "APIConnectionError",
+        "APITimeoutError",
+        "ConnectError",
+        "ConnectTimeout",
+        "MidStreamFallbackError",
+        "ReadError",
+        "ReadTimeout",
+        "RemoteProtocolError",
+        "Timeout",
+    }
+)
+"""Exceptions after which nobody knows what the provider did, whatever status they carry."""
+
+_STORABLE: Final = Decimal(9_000_000)
+"""Dollars that one entry can hold: 64 bits of 10**-12."""
+
+
+def price_of(event: Event, books: RuleBooks) -> Price:
+    """Price an attempt or a correction; what is not known stays unknown and is never 0."""
+    outcome = event.outcome
+    if event.kind is EventKind.REFUSAL or (outcome and outcome.status is Status.REFUSED):
+        return Price(status=PriceStatus.NOT_BILLED, cost=Decimal(0))
+    if event.attempt is None or outcome is None:
+        return _unpriced(UsageMissing("the event has no outcome"))
+
+    price = _price(event.attempt, outcome, event.occurred_at_ns, books)
+    if outcome.status is Status.CACHE_HIT:
+        return Price(
+            status=PriceStatus.NOT_BILLED,
+            cost=Decimal(0),
+            currency=price.currency,
+            usage=price.usage,
+            avoided_cost=price.cost,
+            billing_rule_version=price.billing_rule_version,
+            billing_rule_digest=price.billing_rule_digest,
+        )
+    if price.unpriced_reason == UsageMissing.code and _answered_with_an_error(outcome):
+        return Price(status=PriceStatus.NOT_BILLED, cost=Decimal(0))
+    return price
+
+
+def _answered_with_an_error(outcome: Outcome) -> bool:
+    return (
+        outcome.status is Status.ERROR
+        and outcome.http_status is not None
+        and outcome.error_type not in _NO_ANSWER
+    )
+
+
+def _price(attempt: AttemptFacts, outcome: Outcome, at_ns: int, books: RuleBooks) -> Price:
+    usage: NormalisedUsage | None = None
+    book: RuleBook | None = None
+    try:
+        usage = normalise(attempt.provider, outcome.usage_format, outcome.usage)
+        book = books.in_force(attempt.provider, at_ns)
+        model = _model(attempt, outcome)
+        lines = rate(usage, book, model, _conditions(attempt, outcome), at_ns)
+        cost = total_of(lines)
+        if cost > _STORABLE:
+            raise UsageUnreadable(f"one attempt cannot cost more than {_STORABLE} dollars")
+    except PricingError as error:
+        return _unpriced(error, usage, book)
+    return Price(
+        status=PriceStatus.PRICED,
+        cost=cost,
+        currency=book.currency,
+        lines=tuple(_charge(line) for line in lines),
+        usage=usage,
+        billing_rule_version=book.billing_rule_version,
+        billing_rule_digest=book.digest,
+    )
+
+
+def _model(attempt: AttemptFacts, outcome: Outcome) -> str:
+    """Return the model that answered; the one asked for only when the answer names none."""
+    model = outcome.response_model or attempt.request_model
+    return model.removeprefix(f"{attempt.provider}/")
+
+
+def _conditions(attempt: AttemptFacts, outcome: Outcome) -> Conditions:
+    usage = outcome.usage or {}
+    said = {
+        key: value
+        for key in ("service_tier", "inference_geo", "speed")
+        if isinstance(value := usage.get(key), str)
+    }
+    return Conditions(
+        service_tier=outcome.service_tier or said.get("service_tier"),
+        requested_service_tier=attempt.request_service_tier,
+        residency=said.get("inference_geo") or attempt.region,
+        speed=said.get("speed"),
+    )
+
+
+def _charge(line: RatedMeter) -> ChargeLine:
+    return ChargeLine(
+        meter=line.meter, quantity=line.quantity, unit_price=line.unit_price, cost=line.cost
+    )
+
+
+def _unpriced(
+    error: PricingError, usage: NormalisedUsage | None = None, book: RuleBook | None = None
+) -> Price:
+    return Price(
+        status=PriceStatus.UNPRICED,
+        cost=None,
+        unpriced_reason=error.code,
+        usage=usage,
+        billing_rule_version=book.billing_rule_version if book else None,
+        billing_rule_digest=book.digest if book else None,
+    )

@@ -1,0 +1,186 @@
+"""
+A rule book: one provider's price list for one period, immutable once it is published.
+
+Shapes  A model has rows; the axes (context length, service tier, …) say which one row counts.
+        Factors (`uplifts`) are only for what the provider publishes as a factor.
+Units   A price is a Decimal for a single unit of its meter, in the book's currency.
+Exact   At most 6 decimals per million, so that every cost has at most 12.
+Errors  NoRuleBook, NoModelRate, UnknownAxis. Nothing falls back that the file does not say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from tallygate.domain.kernel.instants import text_from_ns
+from tallygate.domain.usage.meters import Meter
+from tallygate.errors import NoModelRate, NoRuleBook, UnknownAxis
+
+SERVICE_TIER: Final = "service_tier"
+CONTEXT: Final = "context"
+"""The axis that is made from the number of input tokens, not from a name."""
+
+UPLIFTED_METERS: Final = frozenset(Meter) - {Meter.WEB_SEARCHES, Meter.REQUESTS}
+"""What an uplift multiplies: the tokens, not the tool fees."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What, beside usage and model, a price may depend on; None is "not reported"."""
+
+    service_tier: str | None = None
+    """The tier that served the call, which counts, not the one asked for."""
+    requested_service_tier: str | None = None
+    residency: str | None = None
+    speed: str | None = None
+
+    def reported(self, axis: str) -> str | None:
+        """Return what was reported on an axis of this name."""
+        match axis:
+            case "service_tier":
+                return self.service_tier
+            case "residency":
+                return self.residency
+            case _:
+                assert axis == "speed", axis
+                return self.speed
+
+
+AXES: Final = (SERVICE_TIER, "residency", "speed")
+"""The axes that a book may declare; `context` belongs to a model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """What the provider's words on one axis mean in this book."""
+
+    name: str
+    meanings: Mapping[str, str]
+    """The provider's word to the book's value."""
+    absent: str | None
+    """The value when nothing was reported; None makes that an error."""
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """All values that a row of this book may name."""
+        found = [*self.meanings.values(), *([self.absent] if self.absent else [])]
+        return tuple(dict.fromkeys(found))
+
+    def value_of(self, conditions: Conditions) -> str:
+        """Translate what was reported; UnknownAxis on a word that the book does not know."""
+        word = conditions.reported(self.name)
+        if word is not None:
+            if word not in self.meanings:
+                raise UnknownAxis(f"{self.name} {word!r} is not in the book")
+            return self.meanings[word]
+        asked = conditions.requested_service_tier
+        if (
+            self.name == SERVICE_TIER
+            and asked is not None
+            and self.meanings.get(asked) != self.absent
+        ):
+            raise UnknownAxis(
+                f"{self.name} {asked!r} was asked for, and which one served the call was not "
+                "reported"
+            )
+        if self.absent is None:
+            raise UnknownAxis(f"{self.name} was not reported")
+        return self.absent
+
+
+@dataclass(frozen=True, slots=True)
+class ContextStep:
+    """A range of input lengths: more than `above`, at most `up_to`."""
+
+    name: str
+    above: int
+    up_to: int | None
+
+    def holds(self, input_total: int) -> bool:
+        """Whether a call with so many input tokens, cached ones included, is in this range."""
+        return self.above < input_total and (self.up_to is None or input_total <= self.up_to)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Prices for some values of the axes; `sold` is false where the provider offers none."""
+
+    when: Mapping[str, tuple[str, ...]]
+    prices: Mapping[Meter, Decimal]
+    sold: bool = True
+
+    def matches(self, values: Mapping[str, str]) -> bool:
+        """Whether the row is the one for these axis values."""
+        return all(values[axis] in wanted for axis, wanted in self.when.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRates:
+    """What one model costs."""
+
+    names: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...] = ()
+    context: tuple[ContextStep, ...] = ()
+    rows: tuple[Row, ...]
+    uplifts: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+    """Axis, value, factor; a value that is not listed has no price."""
+
+    def matches(self, model: str) -> bool:
+        """Whether the provider's name means this model."""
+        return model in self.names or any(p.fullmatch(model) for p in self.patterns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleBook:
+    """One price list, as `rule_book_from_data` checked it."""
+
+    billing_rule_version: str
+    provider: str
+    currency: str
+    effective_from_ns: int
+    effective_to_ns: int | None
+    """Exclusive; None until a successor closes it."""
+    digest: str
+    axes: Mapping[str, Axis]
+    inherit: Mapping[Meter, Meter]
+    """A meter without a price of its own, and the meter whose price it takes."""
+    models: tuple[ModelRates, ...]
+
+    def covers(self, at_ns: int) -> bool:
+        """Whether the book is in force at the instant: [from, to)."""
+        return self.effective_from_ns <= at_ns and (
+            self.effective_to_ns is None or at_ns < self.effective_to_ns
+        )
+
+    def overlaps(self, other: RuleBook) -> bool:
+        """Whether both would price the same call."""
+        return (
+            self.provider == other.provider
+            and (other.effective_to_ns is None or self.effective_from_ns < other.effective_to_ns)
+            and (self.effective_to_ns is None or other.effective_from_ns < self.effective_to_ns)
+        )
+
+    def model_named(self, model: str) -> ModelRates:
+        """Find the one entry for a provider's model name; NoModelRate for none or several."""
+        found = [entry for entry in self.models if entry.matches(model)]
+        if not found:
+            raise NoModelRate(f"{self.billing_rule_version} does not list the model {model!r}")
+        if len(found) > 1:
+            several = " and ".join(entry.names[0] for entry in found)
+            raise NoModelRate(
+                f"{self.billing_rule_version} lists the model {model!r} under {several}"
+            )
+        return found[0]
+
+
+def book_in_force(books: Iterable[RuleBook], provider: str, at_ns: int) -> RuleBook:
+    """Choose the book for the provider at that instant; NoRuleBook when there is none."""
+    found = [book for book in books if book.provider == provider and book.covers(at_ns)]
+    assert len(found) <= 1, [book.billing_rule_version for book in found]
+    if not found:
+        raise NoRuleBook(f"no rule book covers {provider!r} at {text_from_ns(at_ns)}")
+    return found[0]
