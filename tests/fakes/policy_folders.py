@@ -67,12 +67,12 @@ teams:
     name: Support
     cost_centers:
       - {from: "2026-01-01T00:00:00Z", cost_center: CC-1200, business_unit: customer-experience}
-    contact: support@example.com
+    contact: "#support"
   team-platform:
     name: Platform
     cost_centers:
       - {from: "2026-01-01T00:00:00Z", cost_center: CC-1300, business_unit: engineering}
-    contact: platform@example.com
+    contact: "#platform"
 services:
   support-assistant:
     owner_team: team-support
@@ -97,18 +97,18 @@ support-assistant:
     environments: [prod]
     starts_at: "2026-11-01T00:00:00Z"
     expires_at: "2026-12-31T00:00:00Z"
-    requested_by: ada@example.com
-    approved_by: grace@example.com
+    requested_by: support-lead
+    approved_by: finops-lead
     reason: The old client cannot send it yet.
     ticket: SUP-7
 """
 
 ROLES: Final = """\
 approvers:
-  overrides: [grace@example.com]
-  rates: [grace@example.com]
-  adjustments: [grace@example.com]
-  close: [grace@example.com]
+  overrides: [finops-lead]
+  rates: [finops-lead]
+  adjustments: [finops-lead]
+  close: [finops-lead]
 """
 
 DOCUMENTS: Final = {

@@ -64,8 +64,8 @@ CASES = [
     ("registry", "on_violation: reject", 'on_violation: reject\n    schedule: [{from: "2026-12-01T00:00:00Z", mode: strict}]', "unknown_mode", "strict is not a mode"),
     ("registry", "on_violation: reject", 'on_violation: reject\n    schedule: [{from: "2026-12-01T00:00:00Z", mode: enforce, environment: qa}]', "unknown_reference", "no environment qa"),
     ("registry", "on_violation: reject", 'on_violation: reject\n    schedule: [{from: "2026-12-02T00:00:00Z", mode: enforce}, {from: "2026-12-01T00:00:00Z", mode: enforce}]', "dates_out_of_order", "order of their dates"),
-    ("registry", "contact: support@example.com", 'contact: x\n    retired_at: "2030-13-01T00:00:00Z"', "bad_instant", "2030-13-01"),
-    ("registry", "contact: support@example.com", 'contact: x\n    retired_at: "2026-06-30T00:00:00Z"', "retired_reference", "was retired at"),
+    ("registry", 'contact: "#support"', 'contact: x\n    retired_at: "2030-13-01T00:00:00Z"', "bad_instant", "2030-13-01"),
+    ("registry", 'contact: "#support"', 'contact: x\n    retired_at: "2026-06-30T00:00:00Z"', "retired_reference", "was retired at"),
     ("registry", "{team: team-support, services", "{team: team-suppotr, services", "unknown_reference", "Did you mean team-support?"),
     ("registry", "services: [support-assistant]", "services: [support-assist]", "unknown_reference", "Did you mean support-assistant?"),
     ("registry", "environments: [prod]", "environments: [porduction]", "unknown_reference", "no environment porduction"),
@@ -83,9 +83,9 @@ CASES = [
     ("overrides", "2026-12-31T", "2026-10-31T", "override_never", "before it starts"),
     ("overrides", '"2026-12-31T00:00:00Z"', "next year", "bad_instant", "next year is not an instant"),
     ("overrides", '    expires_at: "2026-12-31T00:00:00Z"\n', "", "bad_instant", "expires_at"),
-    ("overrides", "requested_by: ada@example.com", "requested_by: Grace@example.com", "self_approved", "the same person"),
-    ("overrides", "approved_by: grace@example.com", "approved_by: eve@example.com", "not_an_approver", "may not approve"),
-    ("roles", "overrides: [grace@example.com]", "overrides: []", "not_an_approver", "None exists yet."),
+    ("overrides", "requested_by: support-lead", "requested_by: Finops-Lead", "self_approved", "the same person"),
+    ("overrides", "approved_by: finops-lead", "approved_by: eve", "not_an_approver", "may not approve"),
+    ("roles", "overrides: [finops-lead]", "overrides: []", "not_an_approver", "None exists yet."),
 ]  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def test_two_schedule_steps_may_share_a_date_and_two_cost_centers_may_not() -> N
         "on_violation: reject", f"on_violation: reject\n    schedule: [{step}, {step}]"
     )
     entry = '      - {from: "2026-01-01T00:00:00Z", cost_center: CC-1200, business_unit: x}\n'
-    centers = REGISTRY.replace("    contact: support@example.com", f"{entry}    contact: x")
+    centers = REGISTRY.replace('    contact: "#support"', f"{entry}    contact: x")
 
     assert check(registry=schedule) == ()
     assert [p.code for p in check(registry=centers)] == ["dates_out_of_order"]

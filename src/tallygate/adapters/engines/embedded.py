@@ -24,6 +24,7 @@ from tallygate.errors import EngineFailed
 DEADLINE_S: Final = 0.25
 """Stops runaways only: a garbage collection or a busy host may well take 50 ms."""
 MEMORY_PAGES: Final = 4096
+_SETS: Final = ("violations", "waived", "notices")
 _INSTANCES: Final = 2
 _MAX_QUESTION_BYTES: Final = 256 * 1024
 _MAX_DATA_BYTES: Final = 64 * 1024 * 1024
@@ -83,11 +84,21 @@ class EmbeddedEngine:
             raise _failed("was asked something that is not JSON", error) from None
         if not isinstance(answer, dict):
             raise EngineFailed("the policy engine's decision is undefined or not an object.")
+        try:
+            for name in _SETS:
+                answer[name] = sorted(answer[name], key=_order_of)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _failed("gave a decision that cannot be read", error) from None
         return answer
 
     def close(self) -> None:
         """Free the instances; a question after this is EngineFailed. Idempotent."""
         self._policy.close()
+
+
+def _order_of(item: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Order as OPA does, which gives sets sorted; WebAssembly gives them as they lie in memory."""
+    return sorted(item.items())
 
 
 def _failed(what: str, error: Exception) -> EngineFailed:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import validator_for
 
 from tallygate.adapters.files.strict_yaml import Document
 from tallygate.errors import PoliciesInvalid, Problem
@@ -27,7 +28,7 @@ def read_schema(path: Path) -> dict[str, Any]:
     """Read one JSON Schema; anything that is not one is PoliciesInvalid."""
     try:
         schema = orjson.loads(path.read_bytes())
-        Draft202012Validator.check_schema(schema)
+        validator_for(schema, Draft202012Validator).check_schema(schema)
     except (OSError, ValueError, SchemaError) as error:
         reason = "cannot be read" if isinstance(error, OSError) else "is not a JSON Schema"
         raise PoliciesInvalid(
@@ -38,7 +39,8 @@ def read_schema(path: Path) -> dict[str, Any]:
 
 def schema_problems(document: Document, schema: Mapping[str, Any]) -> list[Problem]:
     """Compare a document with its schema; every fault, in the order of the file."""
-    faults = _leaves(Draft202012Validator(dict(schema)).iter_errors(document.value))
+    validator = validator_for(schema, Draft202012Validator)(dict(schema))
+    faults = _leaves(validator.iter_errors(document.value))
     found = [problem for fault in faults for problem in _problems_of(document, fault)]
     return sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0))
 
