@@ -59,6 +59,7 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
         spool_folder,
         limit_bytes=settings.spool_limit_mb * 1024 * 1024,
         sync_interval_s=settings.sync_interval_ms / 1000,
+        clock=clock,
     )
     hasher = hasher_of(settings)
     line = RequestLine(policy=policy, spool=spool, clock=clock, new_id=new_id, hasher=hasher)

@@ -215,8 +215,8 @@ def _counts(usage: Mapping[Any, Any], depth: int) -> dict[str, Any]:
             continue
         if isinstance(value, int):
             kept[key] = value
-        elif isinstance(value, float):
-            kept[key] = int(value) if value.is_integer() else repr(value)
+        elif isinstance(value, float) and value.is_integer():
+            kept[key] = int(value)
         elif isinstance(value, Mapping) and depth > 0:
             inner = _counts(value, depth - 1)
             if inner:

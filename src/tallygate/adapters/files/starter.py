@@ -1,4 +1,4 @@
-"""Where the starter policies lie: in a wheel within the package, in a checkout beside src/."""
+"""Where the starter files lie: in a wheel within the package, in a checkout beside src/."""
 
 from __future__ import annotations
 
@@ -9,5 +9,14 @@ _PACKAGE = Path(__file__).parents[2]
 
 def starter_policies() -> Path:
     """Return the folder that `tallygate init` copies and schemas fall back to."""
-    packaged = _PACKAGE / "starter" / "policies"
-    return packaged if packaged.is_dir() else _PACKAGE.parents[1] / "policies"
+    return _starter("policies")
+
+
+def starter_config() -> Path:
+    """Return the proxy's config that the demo runs."""
+    return _starter("litellm_config.yaml")
+
+
+def _starter(name: str) -> Path:
+    packaged = _PACKAGE / "starter" / name
+    return packaged if packaged.exists() else _PACKAGE.parents[1] / name

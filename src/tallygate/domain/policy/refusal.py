@@ -86,12 +86,17 @@ def refusal_of(
     registry: Registry,
     binding: Binding | None,
 ) -> Refusal:
-    """Render a rejection; the policy's order of violations decides which comes first."""
-    violations = decision.violations
+    """Render a rejection: conflicts first, then in the order of the contract's fields."""
+    order = {name: place for place, name in enumerate(contract.fields)}
+    violations = tuple(
+        sorted(
+            decision.violations,
+            key=lambda v: (v.code != CONFLICT, order.get(v.field, len(order)), v.field, v.code),
+        )
+    )
     if not violations:
         return unavailable(decision_id)
     first = violations[0]
-    is_conflict = any(v.code == CONFLICT for v in violations)
     writer = _Writer(ownership, contract, registry, binding)
     sentences = [writer.sentence(violation) for violation in violations]
     message = (
@@ -99,7 +104,7 @@ def refusal_of(
         f"Decision {decision_id}."
     )
     return Refusal(
-        http_status=403 if is_conflict else 400,
+        http_status=403 if first.code == CONFLICT else 400,
         code=first.code,
         param=first.field,
         message=message,

@@ -1,0 +1,236 @@
+"""
+`tallygate doctor`: what is wrong with an installation, and how to mend it.
+
+It reads files and opens the ledger; it asks no proxy and imports no LiteLLM. What a running gate
+found out about its proxy stands in the files that each worker writes (`<state>/gates/`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from tallygate.adapters.engines.opa import find_opa
+from tallygate.adapters.files.strict_yaml import read_yaml
+from tallygate.adapters.spool.folder import (
+    MOUNTS,
+    file_system_of,
+    lock_path,
+    prepared_folder,
+    sizes_in,
+    taken_lock,
+    writers_in,
+)
+from tallygate.adapters.stores.sqlite import SqliteLedger
+from tallygate.application.ports import EventFilter
+from tallygate.bootstrap.drain_child import LOCK_NAME
+from tallygate.bootstrap.policies import check_folder
+from tallygate.errors import EngineError, LedgerError, PoliciesInvalid, SettingsInvalid, SpoolError
+from tallygate.settings import Settings
+
+HANDLER: Final = "tallygate.proxy.handler"
+_EPHEMERAL: Final = frozenset({"tmpfs", "ramfs", "overlay"})
+_MOST_PROBLEMS: Final = 5
+
+
+class State(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    NOTE = "note"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+def examine(settings: Settings, base: Path, now: str) -> Iterator[Check]:
+    """Look at everything that a gate and its books need; `base` is the config's folder."""
+    yield from _config(base)
+    yield from _policies(settings.policies_folder(base), now)
+    yield from _spool(settings.spool_folder(base))
+    yield from _ledger(settings.ledger(base))
+    yield from _gates(settings.state_folder(base) / "gates")
+
+
+def _config(base: Path) -> Iterator[Check]:
+    configs = sorted(
+        path for pattern in ("*config*.yaml", "*config*.yml") for path in base.glob(pattern)
+    )
+    named = False
+    for path in configs:
+        try:
+            value = read_yaml(path).value
+        except PoliciesInvalid:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            if HANDLER in text:
+                named = True
+                yield Check("config", State.OK, f"{path} names {HANDLER}")
+            continue
+        if not isinstance(value, dict) or "model_list" not in value:
+            continue
+        named = True
+        yield _callbacks(path, value.get("litellm_settings") or {})
+    if not named:
+        yield Check(
+            "config",
+            State.NOTE,
+            f"no LiteLLM config in {base}",
+            "Run doctor in the folder of the proxy's config file.",
+        )
+
+
+def _callbacks(path: Path, settings: dict[str, Any]) -> Check:
+    callbacks = settings.get("callbacks")
+    remedy = f'In litellm_settings, write: callbacks: ["{HANDLER}"], a list with it first.'
+    if callbacks == HANDLER:
+        return Check("config", State.PROBLEM, f"{path}: callbacks is not a list", remedy)
+    if not isinstance(callbacks, list) or HANDLER not in callbacks:
+        return Check("config", State.PROBLEM, f"{path}: tallygate is not in callbacks", remedy)
+    if callbacks[0] != HANDLER:
+        return Check("config", State.WARNING, f"{path}: tallygate is not the first one", remedy)
+    return Check("config", State.OK, f"{path} names {HANDLER} first")
+
+
+def _policies(folder: Path, now: str) -> Iterator[Check]:
+    try:
+        checked = check_folder(folder, now)
+    except EngineError as error:
+        yield Check("policies", State.PROBLEM, str(error), "Run: tallygate policy build")
+        return
+    errors = [problem for problem in checked.problems if problem.severity == "error"]
+    for problem in errors[:_MOST_PROBLEMS]:
+        yield Check("policies", State.PROBLEM, str(problem))
+    if len(errors) > _MOST_PROBLEMS:
+        more = f"and {len(errors) - _MOST_PROBLEMS} more"
+        yield Check("policies", State.PROBLEM, more, f"tallygate policy check --policies {folder}")
+    if checked.untold:
+        yield Check("policies", State.WARNING, checked.untold)
+    if not errors:
+        found = f"{folder}, revision {checked.revision}, {checked.cases_run} cases"
+        yield Check("policies", State.OK, found)
+        for problem in (p for p in checked.problems if p.severity != "error"):
+            yield Check("policies", State.NOTE, str(problem))
+    opa = find_opa()
+    yield Check(
+        "opa",
+        State.OK if opa else State.NOTE,
+        f"OPA {opa.version}" if opa else "no opa on the PATH; it is needed to change Rego only",
+    )
+
+
+def _spool(folder: Path) -> Iterator[Check]:
+    if not folder.exists():
+        yield Check("spool", State.NOTE, f"{folder} is not there yet; the gate makes it")
+        return
+    try:
+        resolved = prepared_folder(folder)
+    except SpoolError as error:
+        yield Check("spool", State.PROBLEM, str(error))
+        return
+    file_system = file_system_of(resolved, MOUNTS.read_text()) if MOUNTS.exists() else ""
+    if file_system in _EPHEMERAL:
+        yield Check(
+            "spool",
+            State.WARNING,
+            f"{folder} lies on {file_system}, which may go with its container",
+            "Put it on a persistent volume: TALLYGATE_SPOOL.",
+        )
+    writers = writers_in(resolved)
+    gone = [writer for writer in writers if _is_free(lock_path(resolved, writer))]
+    waiting = sum(sizes_in(resolved).values())
+    drained = not _is_free(resolved / LOCK_NAME)
+    found = f"{folder}: {len(writers) - len(gone)} proxies write, {waiting} bytes held"
+    yield Check("spool", State.OK, found)
+    if gone and not drained:
+        yield Check(
+            "drain",
+            State.PROBLEM,
+            f"{len(gone)} ended proxies left records, and no drain runs",
+            "Run: tallygate drain",
+        )
+    else:
+        yield Check("drain", State.OK, "running" if drained else "not running; nothing waits")
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        handle = taken_lock(path)
+    except OSError:
+        return True
+    if handle is None:
+        return False
+    os.close(handle)
+    return True
+
+
+def _ledger(url: str) -> Iterator[Check]:
+    try:
+        ledger = SqliteLedger(url, create=False)
+        total = ledger.total(EventFilter())
+    except SettingsInvalid as error:
+        yield Check("ledger", State.PROBLEM, str(error))
+    except LedgerError as error:
+        yield Check("ledger", State.NOTE, f"{error}", "The drain makes it with the first event.")
+    else:
+        found = f"{ledger.place}: {total.events} events, {total.unpriced} unpriced"
+        ledger.close()
+        yield Check("ledger", State.OK, found)
+
+
+def _gates(folder: Path) -> Iterator[Check]:
+    revisions: set[str] = set()
+    files = sorted(folder.glob("*.json")) if folder.is_dir() else []
+    for file in files:
+        try:
+            gate = orjson.loads(file.read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            continue
+        if not _is_alive(gate["pid"]):
+            yield Check("gate", State.NOTE, f"worker {gate['pid']} ended without shutting down")
+            continue
+        revisions.add(gate["policy_revision"])
+        missing = [finding for finding in gate["findings"] if not finding["ok"]]
+        for finding in missing:
+            yield Check(
+                "gate", State.WARNING, f"worker {gate['pid']}: {finding['name']}: {finding['lost']}"
+            )
+        if gate["uncounted_attempts"]:
+            uncounted = f"worker {gate['pid']}: {gate['uncounted_attempts']} attempts not counted"
+            yield Check("gate", State.PROBLEM, uncounted, "Make room for the spool.")
+        if not missing:
+            found = f"worker {gate['pid']} on LiteLLM {gate['litellm']}: all it relies on is there"
+            yield Check("gate", State.OK, found)
+    if len(revisions) > 1:
+        yield Check(
+            "gate",
+            State.PROBLEM,
+            f"workers decide by {len(revisions)} different policy revisions",
+            "Restart the proxy.",
+        )
+    if not files:
+        yield Check("gate", State.NOTE, "no proxy with tallygate runs with this state folder")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
