@@ -46,12 +46,17 @@ class SegmentSpool:
         self,
         folder: Path,
         *,
-        clock: Clock,
-        segment_bytes: int = 64 * _MIB,
         limit_bytes: int = 1024 * _MIB,
-        reserved_bytes: int = 8 * _MIB,
+        segment_bytes: int | None = None,
+        reserved_bytes: int | None = None,
         sync_interval_s: float = 0.1,
+        clock: Clock | None = None,
     ) -> None:
+        """Segment (at most 64 MiB) and reserve (at most 8) are an eighth of the limit, or given."""
+        if segment_bytes is None:
+            segment_bytes = min(64 * _MIB, limit_bytes // 8)
+        if reserved_bytes is None:
+            reserved_bytes = min(8 * _MIB, limit_bytes // 8)
         if limit_bytes < reserved_bytes + 2 * segment_bytes:
             raise SpoolUnusable(
                 f"the limit of the spool folder {folder} is {limit_bytes} bytes, and one writer "
@@ -96,10 +101,10 @@ class SegmentSpool:
         self._thread.start()
         _LIVING.add(self)
 
-    def _new_writer(self, clock: Clock) -> tuple[str, int]:
+    def _new_writer(self, clock: Clock | None) -> tuple[str, int]:
         """Mint an id and take its lock; a reader may be quicker to take it, then try another."""
         while True:
-            writer_id = uuid7(clock.now_ns(), os.urandom(8))
+            writer_id = uuid7(clock.now_ns() if clock else time.time_ns(), os.urandom(8))
             path = places.lock_path(self._folder, writer_id)
             try:
                 lock_file = places.taken_lock(path, create=True)
