@@ -61,6 +61,16 @@ def test_a_period_begins_with_its_first_instant_and_ends_before_its_last(make: M
     assert books.in_force("openai", MARCH_NS).billing_rule_version == "openai-spring"
 
 
+def test_a_successor_ends_an_open_book_without_an_edit_of_it(make: Maker) -> None:
+    old = book_data(rulebook="openai-old")
+    new = SPRING | {"supersedes": "openai-old"}
+    books = make([old, new])
+
+    assert books.in_force("openai", MARCH_NS - 1).billing_rule_version == "openai-old"
+    assert books.in_force("openai", MARCH_NS - 1).digest == rule_book_from_data(old).digest
+    assert books.in_force("openai", MARCH_NS).billing_rule_version == "openai-spring"
+
+
 def test_before_the_first_book_there_is_none(make: Maker) -> None:
     books = make([WINTER])
 
@@ -240,6 +250,24 @@ def test_books_of_one_provider_that_overlap_in_time_are_both_named(tmp_path: Pat
 
     assert str(problem).startswith("policies/rates/openai-z.yaml:6:1: ")
     assert "openai-z and openai-test (policies/rates/openai-test.yaml:6)" in problem.message
+
+
+def test_a_successor_of_nothing_is_named(tmp_path: Path) -> None:
+    text = TEXT.replace("currency", "supersedes: openai-older\ncurrency")
+    folder = a_folder(tmp_path, {"openai-test.yaml": text})
+
+    problem = only_problem(folder)
+
+    assert str(problem).startswith("policies/rates/openai-test.yaml:4:1: supersedes: openai-older")
+
+
+def test_a_successor_that_begins_no_later_still_overlaps(tmp_path: Path) -> None:
+    newer = TEXT.replace("openai-test", "openai-z").replace(
+        "currency", "supersedes: openai-test\ncurrency"
+    )
+    folder = a_folder(tmp_path, {"openai-test.yaml": TEXT, "openai-z.yaml": newer})
+
+    assert only_problem(folder).code == "rule_books_overlap"
 
 
 def test_one_version_in_two_folders_is_named(tmp_path: Path) -> None:

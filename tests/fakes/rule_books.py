@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from tallygate.domain.pricing.rule_book import RuleBook, book_in_force
+from tallygate.domain.pricing.rule_book import RuleBook, book_in_force, closed_by_successors
 from tallygate.domain.pricing.rule_book_data import rule_book_from_data
 
 _BOOK: dict[str, Any] = {
@@ -88,7 +88,7 @@ class FakeRuleBooks:
     """The port RuleBooks over books that a test made."""
 
     def __init__(self, books: Sequence[RuleBook]) -> None:
-        self.books = tuple(books)
+        self.books = closed_by_successors(books)
 
     def in_force(self, provider: str, at_ns: int) -> RuleBook:
         return book_in_force(self.books, provider, at_ns)

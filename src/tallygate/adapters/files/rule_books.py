@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tallygate.adapters.files.schemas import read_schema, schema_problems
 from tallygate.adapters.files.strict_yaml import Document, read_yaml
-from tallygate.domain.pricing.rule_book import RuleBook, book_in_force
+from tallygate.domain.pricing.rule_book import RuleBook, book_in_force, closed_by_successors
 from tallygate.domain.pricing.rule_book_data import rule_book_from_data
 from tallygate.errors import PoliciesInvalid, Problem, RuleBookInvalid
 
@@ -69,9 +69,12 @@ def _read(folder: Path) -> _Reading:
             found.append((_book(document, schema), document))
         except PoliciesInvalid as error:
             problems.extend(error.problems)
+    problems.extend(_orphans(found))
+    closed = closed_by_successors(book for book, _ in found)
+    found = [(book, document) for book, (_, document) in zip(closed, found, strict=True)]
     problems.extend(_overlaps(found))
     problems.extend(_edited(folder, found))
-    books = sorted((book for book, _ in found), key=lambda book: book.billing_rule_version)
+    books = sorted(closed, key=lambda book: book.billing_rule_version)
     return _Reading(tuple(books), tuple(problems))
 
 
@@ -96,6 +99,20 @@ def _book(document: Document, schema: Mapping[str, Any]) -> RuleBook:
     return book
 
 
+def _orphans(found: Sequence[tuple[RuleBook, Document]]) -> list[Problem]:
+    known = {(book.provider, book.billing_rule_version) for book, _ in found}
+    return [
+        document.problem(
+            ("supersedes",),
+            "rule_book_supersedes",
+            f"{book.supersedes} is no book of {book.provider} that can be read.",
+            "Name the version that ends where this one begins.",
+        )
+        for book, document in found
+        if book.supersedes is not None and (book.provider, book.supersedes) not in known
+    ]
+
+
 def _overlaps(found: Sequence[tuple[RuleBook, Document]]) -> list[Problem]:
     problems = []
     for (one, first), (other, second) in combinations(found, 2):
@@ -108,7 +125,9 @@ def _overlaps(found: Sequence[tuple[RuleBook, Document]]) -> list[Problem]:
                 f"{other.billing_rule_version} and {one.billing_rule_version} "
                 f"({first.file}:{line}) are both in force for {one.provider} at the same time."
             )
-            remedy = "End the older one where the newer one begins: `to` is exclusive."
+            remedy = (
+                f"Does it replace the other one? Then add `supersedes: {one.billing_rule_version}`."
+            )
             problems.append(second.problem(("effective",), "rule_books_overlap", message, remedy))
     return problems
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -144,6 +144,8 @@ class RuleBook:
     effective_from_ns: int
     effective_to_ns: int | None
     """Exclusive; None until a successor closes it."""
+    supersedes: str | None = None
+    """The version that ends where this one begins, so that its file need not be edited."""
     digest: str
     axes: Mapping[str, Axis]
     inherit: Mapping[Meter, Meter]
@@ -175,6 +177,24 @@ class RuleBook:
                 f"{self.billing_rule_version} lists the model {model!r} under {several}"
             )
         return found[0]
+
+
+def closed_by_successors(books: Iterable[RuleBook]) -> tuple[RuleBook, ...]:
+    """End each open book where the book that supersedes it begins."""
+    known = tuple(books)
+    ends = {
+        (book.provider, book.supersedes): book.effective_from_ns
+        for book in known
+        if book.supersedes is not None
+    }
+    return tuple(
+        replace(book, effective_to_ns=end)
+        if book.effective_to_ns is None
+        and (end := ends.get((book.provider, book.billing_rule_version))) is not None
+        and end > book.effective_from_ns
+        else book
+        for book in known
+    )
 
 
 def book_in_force(books: Iterable[RuleBook], provider: str, at_ns: int) -> RuleBook:

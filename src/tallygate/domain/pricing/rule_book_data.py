@@ -102,6 +102,7 @@ class _Reader:
             currency=data["currency"],
             effective_from_ns=from_ns,
             effective_to_ns=to_ns,
+            supersedes=data.get("supersedes"),
             digest=digest_of_value(data),
             axes=axes,
             inherit=self._inherit(),
