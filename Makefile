@@ -31,8 +31,8 @@ test: $(INSTALLED) ## every test; those against the real opa where it is there
 	@$(RUN) $(BIN)/python -m pytest $(ARGS)
 
 lint: $(INSTALLED) $(LINT_INSTALLED) ## ruff, mypy, layers, policies, tidiness
-	@$(RUN) $(BIN)/ruff check . scripts/write-cli-docs
-	@$(RUN) $(BIN)/ruff format --check . scripts/write-cli-docs
+	@$(RUN) $(BIN)/ruff check . scripts/write-*
+	@$(RUN) $(BIN)/ruff format --check . scripts/write-*
 	@$(RUN) $(BIN)/mypy
 	@PYTHONPATH=src .venv-lint/bin/lint-imports --no-cache
 	@$(RUN) scripts/check-policies
@@ -49,8 +49,8 @@ policies: $(INSTALLED) ## compile the Rego (needs opa), then check and test the 
 	@$(RUN) $(BIN)/tallygate policy build
 	@$(RUN) scripts/check-policies
 
-docs: $(INSTALLED) ## write the --help texts in docs/cli.md again
-	@$(RUN) $(BIN)/python scripts/write-cli-docs
+docs: $(INSTALLED) ## write again the pages that come from the code
+	@set -e; for script in scripts/write-*; do $(RUN) $(BIN)/python "$$script"; done
 
 lock: ## resolve requirements.lock again; UPGRADE=1 takes newer versions
 	@PYTHON="$(PYTHON)" scripts/lock $(if $(UPGRADE),--upgrade)

@@ -339,7 +339,7 @@ def test_no_file_names_a_registry_host_or_a_path_of_one_machine() -> None:
 def test_every_exception_to_a_check_has_its_code_and_its_reason() -> None:
     mark = re.compile(r"#\s*(noqa|type:\s*ignore)\b(?P<rest>.*)")
     complete = re.compile(
-        r"(:\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*|\[[\w, -]+\])\W*(?P<reason>\w+(\W+\w+)+)"
+        r"(:\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*|\[[\w, -]+\])\W*(?P<reason>\w{4,}|\w+\W+\w+)"
     )
 
     bare = [
