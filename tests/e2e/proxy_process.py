@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import httpx
 
-from tallygate.standin.environment import STANDIN_KEY, proxy_environment
+from tallygate.standin.environment import STANDIN_KEY, provider_environment
 
 _POLL_S = 0.1
 _TAIL = 4000
@@ -187,7 +187,7 @@ class RunningProxy:
             folder / "proxy.log",
             {
                 **PROXY_ENVIRONMENT,
-                **proxy_environment({}, standin_url),
+                **provider_environment({}, standin_url),
                 "TALLYGATE_STATE": str(self.state),
                 **(environment or {}),
             },

@@ -1,4 +1,4 @@
-"""The official `anthropic` client cannot tell the stand-in from the vendor."""
+"""The official `anthropic` client cannot tell the stand-in from the provider."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _last_call(book: httpx.Client) -> dict[str, Any]:
     return book.get("/calls").json()[-1]
 
 
-def test_a_message_has_the_shape_and_the_headers_of_the_vendor(
+def test_a_message_has_the_shape_and_the_headers_of_the_provider(
     anthropic_client: anthropic.Anthropic, book: httpx.Client
 ) -> None:
     message = anthropic_client.messages.create(**_asked("three words here"), system="one more")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tallygate.standin.book import Book, Ending
-from tallygate.standin.environment import MASTER_KEY, STANDIN_KEY, proxy_environment
+from tallygate.standin.environment import MASTER_KEY, STANDIN_KEY, provider_environment
 
 CHAT = "/v1/chat/completions"
 KEY = "sk-a-secret-of-the-caller"
@@ -90,7 +90,7 @@ def test_wishes_may_come_in_a_header_and_the_text_wins(standin_url: str) -> None
     [
         pytest.param("POST", CHAT, {}, 401, id="no key"),
         pytest.param("POST", "/v1/images/edits", {"x-api-key": KEY}, 404, id="unknown route"),
-        pytest.param("POST", "/v1/messages", {"x-api-key": KEY}, 400, id="no vendor version"),
+        pytest.param("POST", "/v1/messages", {"x-api-key": KEY}, 400, id="no provider version"),
         pytest.param("POST", CHAT, {"x-api-key": KEY}, 400, id="no JSON"),
     ],
 )
@@ -151,26 +151,26 @@ def test_a_full_book_drops_the_oldest_records_and_keeps_the_counts() -> None:
     assert book.count() == {"received": 0, "dropped": 0, "by_path": {}, "by_end": {"open": 0}}
 
 
-def test_a_vendor_with_a_key_is_the_user_s_own() -> None:
+def test_a_provider_with_a_key_is_the_user_s_own() -> None:
     url = "http://127.0.0.1:4010"
     set_already = {MASTER_KEY: "sk-set"}
 
-    assert proxy_environment(set_already, url) == {
+    assert provider_environment(set_already, url) == {
         "OPENAI_API_KEY": STANDIN_KEY,
         "OPENAI_API_BASE": f"{url}/v1",
         "ANTHROPIC_API_KEY": STANDIN_KEY,
         "ANTHROPIC_API_BASE": url,
     }
-    assert proxy_environment({**set_already, "OPENAI_API_KEY": "sk-mine"}, url) == {
+    assert provider_environment({**set_already, "OPENAI_API_KEY": "sk-mine"}, url) == {
         "ANTHROPIC_API_KEY": STANDIN_KEY,
         "ANTHROPIC_API_BASE": url,
     }
-    assert proxy_environment({"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b"}, url).keys() == {
+    assert provider_environment({"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b"}, url).keys() == {
         MASTER_KEY
     }
 
 
 def test_the_master_key_is_another_one_each_time() -> None:
-    first, second = (proxy_environment({}, "")[MASTER_KEY] for _ in range(2))
+    first, second = (provider_environment({}, "")[MASTER_KEY] for _ in range(2))
 
     assert first != second

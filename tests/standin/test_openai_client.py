@@ -1,4 +1,4 @@
-"""The official `openai` client cannot tell the stand-in from the vendor."""
+"""The official `openai` client cannot tell the stand-in from the provider."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _last_call(book: httpx.Client) -> dict[str, Any]:
     return book.get("/calls").json()[-1]
 
 
-def test_a_chat_answer_has_the_shape_and_the_headers_of_the_vendor(
+def test_a_chat_answer_has_the_shape_and_the_headers_of_the_provider(
     openai_client: openai.OpenAI, book: httpx.Client
 ) -> None:
     raw = openai_client.chat.completions.with_raw_response.create(

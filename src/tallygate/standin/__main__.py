@@ -10,7 +10,7 @@ import click
 import uvicorn
 
 from tallygate.standin.app import StandIn
-from tallygate.standin.environment import proxy_environment
+from tallygate.standin.environment import provider_environment
 
 _BACKLOG = 1024
 
@@ -26,7 +26,7 @@ _BACKLOG = 1024
 def main(*, host: str, port: int, print_env: bool) -> None:
     """Serve OpenAI's and Anthropic's wire formats, without a model and without a bill."""
     if print_env:
-        for name, value in proxy_environment(os.environ, f"http://{host}:{port}").items():
+        for name, value in provider_environment(os.environ, f"http://{host}:{port}").items():
             click.echo(f"export {name}={shlex.quote(value)}")
         return
     try:

@@ -1,5 +1,5 @@
 """
-What a provider would answer, before either vendor's wire format: words, counts, names.
+What a provider would answer, before it takes a wire format: words, counts, names.
 
 Units: counts are inclusive, as OpenTelemetry has them. By default a token is a word: of the
     request's texts for the input, of the answer for the output.
@@ -28,11 +28,11 @@ _SNAPSHOTS: Mapping[str, str] = {
     "claude-sonnet-4-5": "claude-sonnet-4-5-20250929",
     "claude-haiku-4-5": "claude-haiku-4-5-20251001",
 }
-"""The vendors answer with the dated name of an alias; those that are not here answer as asked."""
+"""The providers answer with the dated name of an alias; those that are not here answer as asked."""
 
 
 class RequestUnacceptable(ValueError):
-    """A request that the vendor would answer with 400; `param` is the field, where it has one."""
+    """A request that the provider would answer with 400; `param` is the field, where it has one."""
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ class Asked:
     most_output_tokens: int | None = None
     directive_text: str = ""
     extra: Mapping[str, Any]
-    """What only the vendor's own wire reads."""
+    """What only the provider's own wire reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ class Frame:
 
 
 class Wire(Protocol):
-    """One route of one vendor."""
+    """One route of one provider."""
 
     def read(self, body: Mapping[str, Any]) -> Asked: ...
     def new_response_id(self) -> str: ...
@@ -137,7 +137,7 @@ def _words(asked: Asked, wishes: Directives) -> tuple[tuple[str, ...], bool]:
 
 
 def texts_of(content: object) -> str:
-    """Join the text of a message's content, whichever of the vendors' shapes it has."""
+    """Join the text of a message's content, whichever of the providers' shapes it has."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
@@ -155,7 +155,7 @@ def last_user_text(messages: list[Any]) -> str:
 
 
 def model_in(body: Mapping[str, Any], missing: str) -> str:
-    """Read the model's name, or refuse with the vendor's own words."""
+    """Read the model's name, or refuse with the provider's own words."""
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise RequestUnacceptable(missing, "model")

@@ -39,8 +39,8 @@ _SSE = (b"content-type", b"text/event-stream; charset=utf-8")
 _NOT_JSON = "We could not parse the JSON body of your request."
 
 
-class Vendor(Protocol):
-    """What all routes of one vendor share."""
+class Provider(Protocol):
+    """What all routes of one provider share."""
 
     def new_request_id(self) -> str: ...
     def headers(self, request_id: str) -> Headers: ...
@@ -55,7 +55,7 @@ class Vendor(Protocol):
 class Route:
     """Where a request goes."""
 
-    vendor: Vendor
+    provider: Provider
     wire: Wire
 
 
@@ -119,15 +119,15 @@ class StandIn:
         route = _ROUTES.get(record.path) if record.method == "POST" else None
         speaks_anthropic = b"anthropic-version" in headers
         if route is None:
-            vendor: Vendor = _ANTHROPIC if speaks_anthropic else _OPENAI
+            provider: Provider = _ANTHROPIC if speaks_anthropic else _OPENAI
         else:
-            vendor = route.vendor
-        reply = Reply(send=send, record=record, vendor=vendor)
+            provider = route.provider
+        reply = Reply(send=send, record=record, provider=provider)
         if not _has_key(headers):
             return await reply.error(401)
         if route is None:
             return await self._answer_unrouted(reply)
-        if vendor is _ANTHROPIC and not speaks_anthropic:
+        if provider is _ANTHROPIC and not speaks_anthropic:
             return await reply.error(400, "anthropic-version: header is required")
         try:
             asked, wishes = _understand(await read_body(receive), headers, route.wire)
@@ -156,7 +156,7 @@ class StandIn:
         method, path = reply.record.method, reply.record.path
         if (method, path) != ("GET", "/v1/models"):
             return await reply.error(404, f"Invalid URL ({method} {path})")
-        return await reply.json(reply.vendor.models(self.clock_ns() // 10**9))
+        return await reply.json(reply.provider.models(self.clock_ns() // 10**9))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +165,11 @@ class Reply:
 
     send: Send
     record: CallRecord
-    vendor: Vendor
+    provider: Provider
     request_id: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "request_id", self.vendor.new_request_id())
+        object.__setattr__(self, "request_id", self.provider.new_request_id())
         self.record.provider_request_id = self.request_id
 
     def note(self, answer: Answer) -> None:
@@ -183,16 +183,16 @@ class Reply:
         self, status: int, message: str = "", param: str | None = None, retry_after: str = ""
     ) -> Ending:
         self.record.status = status
-        headers = self.vendor.headers(self.request_id)
+        headers = self.provider.headers(self.request_id)
         if retry_after:
             headers.append((b"retry-after", retry_after.encode("latin-1", "replace")))
-        body = self.vendor.error_body(status, self.request_id, message, param)
+        body = self.provider.error_body(status, self.request_id, message, param)
         await send_json(self.send, status, body, headers)
         return Ending.ERROR
 
     async def json(self, body: dict[str, Any]) -> Ending:
         self.record.status = 200
-        await send_json(self.send, 200, body, self.vendor.headers(self.request_id))
+        await send_json(self.send, 200, body, self.provider.headers(self.request_id))
         return Ending.COMPLETE
 
     async def whole(self, answer: Answer, wishes: Directives, wire: Wire) -> Ending:
@@ -206,7 +206,7 @@ class Reply:
         promised = len(half) if wishes.malformed else len(data)
         self.record.status = 200
         length = (b"content-length", str(promised).encode())
-        await start(self.send, 200, [JSON, length, *self.vendor.headers(self.request_id)])
+        await start(self.send, 200, [JSON, length, *self.provider.headers(self.request_id)])
         await send_part(self.send, half, more=not wishes.malformed)
         return Ending.MALFORMED if wishes.malformed else Ending.CUT
 
@@ -214,7 +214,7 @@ class Reply:
         self, answer: Answer, wishes: Directives, wire: Wire, departure: Departure
     ) -> Ending:
         self.record.status = 200
-        await start(self.send, 200, [_SSE, *self.vendor.headers(self.request_id)])
+        await start(self.send, 200, [_SSE, *self.provider.headers(self.request_id)])
         for frame in wire.frames(answer):
             if frame.is_chunk:
                 fault = await self._fault_before_chunk(wishes)
@@ -234,7 +234,7 @@ class Reply:
         if wishes.cut == sent:
             return Ending.CUT
         if wishes.error_after == sent:
-            await send_part(self.send, self.vendor.error_frame(self.request_id), more=False)
+            await send_part(self.send, self.provider.error_frame(self.request_id), more=False)
             return Ending.ERROR
         if wishes.malformed and sent == 1:
             await send_part(self.send, b'data: {"id": "cut in the mid\n\n', more=False)

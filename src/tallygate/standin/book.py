@@ -62,7 +62,7 @@ class CallRecord:
     response_model: str = ""
     service_tier: str = ""
     usage: Mapping[str, object] | None = None
-    """The vendor's own usage object, once it was sent; else null."""
+    """The provider's own usage object, once it was sent; else null."""
     billed: Mapping[str, int] | None = None
     """Inclusive counts that a provider would bill, sent or not; null where it answered nothing."""
     chunks_sent: int = 0

@@ -4,7 +4,7 @@ What a caller asks of the stand-in, written inside the message: `[[standin: stat
 Shapes: a directive is words parted by blanks: `name=value`, or a bare flag. Several may stand in
     one text, and in the header `x-standin`; the later one wins.
 Units: `input` and `output` are inclusive (cached, written and reasoning tokens are part of them),
-    as in OpenTelemetry; each vendor's wire then says it in the vendor's way.
+    as in OpenTelemetry; each provider's wire then says it in the provider's way.
 Errors: an unknown word is refused, because a misspelt fault would be a test that tests nothing.
 """
 
@@ -47,7 +47,7 @@ class Directives:
     cut: int | None = None
     """Drop the connection after that many chunks; of a whole answer, in its middle."""
     error_after: int | None = None
-    """Send the vendor's error event after that many chunks of a stream."""
+    """Send the provider's error event after that many chunks of a stream."""
     malformed: bool = False
     """JSON that ends too early."""
     no_usage: bool = False
