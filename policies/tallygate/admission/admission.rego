@@ -25,16 +25,17 @@ import data.tallygate.admission.validity
 # title: The decision on one call
 # description: |
 #   Never undefined, whatever the input: every part has a default or is a set. It carries codes
-#   and names of policy data only, never a caller's text; the host writes the sentences.
+#   and names of policy data only, never a caller's text; the host writes the sentences. Lists are
+#   sorted here, because engines write sets in different orders.
 # entrypoint: true
 decision := {
 	"action": action,
 	"would_action": would_action,
 	"mode": modes.mode,
 	"mode_source": modes.source,
-	"violations": violations,
-	"waived": overrides.waived,
-	"notices": notices,
+	"violations": sort(violations),
+	"waived": sort(overrides.waived),
+	"notices": sort(notices),
 	"ownership": payer.ownership(would_pay[action]),
 	"valid_until": validity.until(would_pay[action]),
 }
@@ -97,7 +98,7 @@ _quarantined if {
 	_model_allowed_in_quarantine
 }
 
-_model_allowed_in_quarantine if not "model_groups" in object.keys(data.registry.quarantine)
+_model_allowed_in_quarantine if not data.registry.quarantine.model_groups
 
 _model_allowed_in_quarantine if input.call.model_group in data.registry.quarantine.model_groups
 

@@ -24,9 +24,10 @@ entry := by_key if {
 
 # METADATA
 # title: Whether the registry knows the principal
+# description: An entry that cannot be read binds too, and allows nothing.
 default bound := false
 
-bound if is_object(entry)
+bound if entry != false
 
 # METADATA
 # title: The teams that the principal may charge
@@ -105,7 +106,6 @@ services contains service if {
 
 services contains service if {
 	not bound
-	not "*" in data.contract.unbound.services
 	some service in data.contract.unbound.services
 	data.registry.services[service]
 }

@@ -58,12 +58,13 @@ _in_scope[id] := override if {
 	_covers(override)
 }
 
-_covers(override) if not "environments" in object.keys(override)
+_covers(override) if not override.environments
 
 _covers(override) if question.environment in override.environments
 
 _sound[id] := override if {
 	some id, override in _in_scope
+	is_object(override)
 	count(mandatory - object.keys(override)) == 0
 	count({code | some code in override.codes} - waivable) == 0
 	instants.readable(override.starts_at)

@@ -91,6 +91,12 @@ violations contains {"code": "ownership_unknown", "field": field} if {
 	some field in ((required & present) - _described)
 }
 
+# Without a contract no value can be proven.
+violations contains {"code": "ownership_unknown", "field": field} if {
+	"contract" in question.unreadable
+	some field in (required & present)
+}
+
 violations contains {"code": "ownership_retired", "field": field} if some field in retired
 
 violations contains {"code": "ownership_malformed", "field": field} if {
@@ -138,6 +144,6 @@ _applies(group) if {
 	_covers(group, "services", question.service)
 }
 
-_covers(group, filter, _) if not filter in object.keys(group)
+_covers(group, filter, _) if not group[filter]
 
 _covers(group, filter, value) if value in group[filter]

@@ -99,5 +99,5 @@ _readable contains "input.now" if now == input.now
 
 _readable contains "contract" if {
 	is_object(data.contract.fields)
-	count(data.contract.required["default"]) > 0
+	some _ in data.contract.required["default"]
 }
