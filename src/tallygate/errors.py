@@ -5,14 +5,11 @@ Every error that tallygate raises, as one tree. `code` is the metric label and t
     ├── SettingsInvalid            the environment says something we cannot use
     ├── PoliciesInvalid            files under policies/ that cannot be taken; carries problems
     │   └── RuleBookInvalid        a price list that cannot be trusted
-    ├── AdmissionError             the call does not go to a provider; carries http_status
-    │   ├── CallRefused            the policy said no
-    │   ├── DecisionUnavailable    nobody could ask the policy
-    │   └── SpoolFull              there is no room to account for the call
     ├── EngineError                the policy engine itself
     │   ├── PolicyNotCompiled      policy.wasm does not belong to the Rego beside it
     │   └── EngineFailed           undefined, unreadable, too slow
     ├── SpoolError
+    │   ├── SpoolFull              there is no room for another opened attempt
     │   ├── SpoolUnusable          the folder cannot hold a spool
     │   │   └── DrainRunning       another drain reads this folder
     │   ├── RecordInvalid          an event that the spool's format cannot hold or read
@@ -93,34 +90,6 @@ class RuleBookInvalid(PoliciesInvalid):
     code = "rule_book_invalid"
 
 
-class AdmissionError(TallygateError):
-    """The call goes no further; the proxy answers with `http_status`."""
-
-    code = "admission_error"
-    http_status: ClassVar[int] = 500
-
-
-class CallRefused(AdmissionError):
-    """The policy refused the call under enforce."""
-
-    code = "call_refused"
-    http_status = 400
-
-
-class DecisionUnavailable(AdmissionError):
-    """The policy could not be asked, or answered nothing that can be read."""
-
-    code = "decision_unavailable"
-    http_status = 503
-
-
-class SpoolFull(AdmissionError):
-    """The spool has reached its limit, and the contract says to refuse then."""
-
-    code = "spool_full"
-    http_status = 503
-
-
 class EngineError(TallygateError):
     """The policy engine could not be loaded or did not answer."""
 
@@ -143,6 +112,12 @@ class SpoolError(TallygateError):
     """The local spool."""
 
     code = "spool_error"
+
+
+class SpoolFull(SpoolError):
+    """The spool has reached its limit; opened attempts can still be settled."""
+
+    code = "spool_full"
 
 
 class SpoolUnusable(SpoolError):

@@ -34,10 +34,10 @@ class Settings(BaseSettings):
     ledger_url: str | None = None
     hash_key: SecretStr | None = None
     """Secret for hashing raw tenant and user ids."""
-    hash_key_id: str = Field(default="hk1", pattern=r"^[a-z0-9]{1,16}$")
+    hash_key_id: str = Field(default="hk1", pattern=r"^hk[0-9]{1,6}$")
     settle_grace_s: float = Field(default=30.0, gt=0, le=3600)
     """How long after the response an attempt may stay open before it is booked as unknown."""
-    spool_limit_mb: int = Field(default=4096, ge=1)
+    spool_limit_mb: int = Field(default=4096, ge=256)
     sync_interval_ms: int = Field(default=100, ge=0, le=60_000)
     """How much a power loss may cost; 0 syncs each record."""
     drain: Literal["child", "off"] = "child"

@@ -41,7 +41,7 @@ from tallygate.domain.policy.memory import RememberedDecisions
 from tallygate.domain.policy.question import CallShape, question_about
 from tallygate.domain.policy.refusal import Refusal, no_room, refusal_of, route_unknown, unavailable
 from tallygate.domain.policy.repetition import Repetition
-from tallygate.errors import SpoolError, SpoolFull
+from tallygate.errors import SpoolError
 
 NOT_ASKED: Final = "not_asked"
 _KNOWN_FIELDS: Final = frozenset(
@@ -158,7 +158,7 @@ class RequestLine:
         event = self._event(EventKind.ATTEMPT, admission, attempt)
         try:
             self.spool.append(SpoolRecord(Stage.OPENED, event))
-        except (SpoolFull, SpoolError):
+        except SpoolError:
             self.uncounted += 1
         return event
 

@@ -44,7 +44,7 @@ class Review:
     now: str
     problems: list[Problem] = field(default_factory=list)
 
-    def at(self, document: str, *path: str | int) -> Any:  # noqa: ANN401
+    def at(self, document: str, *path: str | int) -> Any:  # noqa: ANN401 - JSON
         """Return the value at a place, None where there is nothing."""
         value = self.documents[document].value if document in self.documents else None
         for step in path:

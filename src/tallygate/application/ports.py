@@ -1,6 +1,7 @@
 """
-What the use cases need from the world. Each port has one contract suite in tests/contract,
-which every adapter and its fake must pass.
+What the use cases need from the world.
+
+Each port has one contract suite in tests/contract, which every adapter and its fake must pass.
 """
 
 from __future__ import annotations
@@ -68,17 +69,23 @@ class SpoolReader(Protocol):
     """The drain's side. One reader per folder, by lock."""
 
     def batches(self, limit: int) -> Iterator[SpoolBatch]:
-        """One pass over all writers; at most `limit` records a batch. Starts where the last
-        acknowledged batch ended, so a batch that was not acknowledged comes again."""
+        """
+        Make one pass over all writers, with at most `limit` records a batch.
+
+        It starts where the last acknowledged batch ended, so one that was not comes again.
+        """
         ...
 
     def acknowledge(self, batch: SpoolBatch, still_open: Sequence[SpoolRecord]) -> None:
-        """Keep the position durably, with the opened records that have no settlement yet
-        (they come again, in `open_records`), and free what is no longer needed."""
+        """
+        Keep the position durably, and free what is no longer needed.
+
+        `still_open` are the opened records without a settlement; `open_records` gives them back.
+        """
         ...
 
     def open_records(self, writer_id: str) -> Sequence[SpoolRecord]:
-        """The opened records that the last acknowledgement kept for this writer."""
+        """Return the opened records that the last acknowledgement kept for this writer."""
         ...
 
     def is_idle(self) -> bool:
@@ -90,14 +97,18 @@ class RuleBooks(Protocol):
     """The price lists under policies/rates."""
 
     def in_force(self, provider: str, at_ns: int) -> RuleBook:
-        """The one book for the provider at that instant; NoRuleBook when there is none."""
+        """Find the one book for the provider at that instant; NoRuleBook when there is none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What an append did. `conflicts` are ids that exist with another payload; the ledger
-    keeps the first, stores the other in its table of conflicts, and says so."""
+    """
+    What an append did.
+
+    `conflicts` are ids that exist with another payload: the ledger keeps the first, stores the
+    other in its table of conflicts, and says so.
+    """
 
     inserted: int
     duplicates: int
@@ -135,7 +146,7 @@ class Ledger(Protocol):
         ...
 
     def rows(self, wanted: EventFilter) -> Iterator[Mapping[str, Any]]:
-        """Stored entries as flat rows (docs/event.schema.json), oldest first unless asked."""
+        """Read entries as flat rows, oldest first unless asked otherwise."""
         ...
 
     def total(self, wanted: EventFilter) -> Total: ...

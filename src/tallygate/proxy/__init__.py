@@ -12,7 +12,7 @@ from typing import Any
 _built: dict[str, Any] = {}
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute
+def __getattr__(name: str) -> Any:
     if name != "handler":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if "handler" not in _built:

@@ -22,7 +22,7 @@ def wrap_authentication(
     """Build the override for FastAPI; it has the original's signature, which FastAPI reads."""
 
     @functools.wraps(authenticate)
-    async def authenticated(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    async def authenticated(*args: Any, **kwargs: Any) -> Any:
         key = await authenticate(*args, **kwargs)
         state = current_call.get()
         request = kwargs.get("request", args[0] if args else None)
@@ -35,7 +35,7 @@ def wrap_authentication(
     return authenticated
 
 
-def _request_data(request: Any) -> dict[str, Any]:  # noqa: ANN401
+def _request_data(request: Any) -> dict[str, Any]:
     """Return the body as LiteLLM has parsed it while authenticating, in the hooks' shape."""
     parsed = request.scope.get("parsed_body")
     body = parsed[1] if isinstance(parsed, tuple) and len(parsed) == 2 else parsed

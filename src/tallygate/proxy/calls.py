@@ -185,7 +185,7 @@ def _trace_headers(state: CallState, attempt: Attempt) -> dict[str, str]:
     return headers
 
 
-def _retry_count(headers: Any) -> int:  # noqa: ANN401 - ASGI's pairs
+def _retry_count(headers: Any) -> int:
     for name, value in headers:
         if name == b"x-stainless-retry-count" and value.isdigit() and len(value) < 5:
             return int(value)

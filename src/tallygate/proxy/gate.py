@@ -57,8 +57,8 @@ class _PROXY_Gate(CustomLogger):  # type: ignore[misc]  # noqa: N801 - see the m
 
     async def async_pre_call_hook(
         self,
-        user_api_key_dict: Any,  # noqa: ANN401 - LiteLLM's type
-        cache: Any,  # noqa: ANN401, ARG002
+        user_api_key_dict: Any,
+        cache: Any,
         data: dict[str, Any],
         call_type: str,
     ) -> dict[str, Any] | None:
@@ -74,51 +74,51 @@ class _PROXY_Gate(CustomLogger):  # type: ignore[misc]  # noqa: N801 - see the m
     async def async_pre_call_deployment_hook(
         self,
         kwargs: dict[str, Any],
-        call_type: Any,  # noqa: ANN401
+        call_type: Any,
     ) -> dict[str, Any] | None:
         return self._calls.begin_attempt(kwargs, _name(call_type))
 
     def log_pre_api_call(
         self,
-        model: Any,  # noqa: ANN401, ARG002
-        messages: Any,  # noqa: ANN401, ARG002
+        model: Any,
+        messages: Any,
         kwargs: dict[str, Any],
     ) -> None:
         """Open the attempt; synchronous, and sometimes on a thread of LiteLLM's."""
         try:
             self._calls.on_wire(kwargs)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - accounting must not fail the call
             report("log_pre_api_call", error)
 
     @accounting
     async def async_post_call_success_deployment_hook(
         self,
-        request_data: dict[str, Any],  # noqa: ARG002
-        response: Any,  # noqa: ANN401
-        call_type: Any,  # noqa: ANN401, ARG002
+        request_data: dict[str, Any],
+        response: Any,
+        call_type: Any,
     ) -> None:
         self._calls.answered(response)
 
     @accounting
     async def async_post_call_failure_deployment_hook(
         self,
-        request_data: Any,  # noqa: ANN401, ARG002
+        request_data: Any,
         exception: Exception,
-        call_type: Any,  # noqa: ANN401, ARG002
-        fallback_depth: int | None = None,  # noqa: ARG002
+        call_type: Any,
+        fallback_depth: int | None = None,
     ) -> None:
         self._calls.failed(exception)
 
     async def async_logging_hook(
         self,
         kwargs: dict[str, Any],
-        result: Any,  # noqa: ANN401
-        call_type: str,  # noqa: ARG002
+        result: Any,
+        call_type: str,
     ) -> tuple[dict[str, Any], Any]:
         """Settle streams and cache hits; LiteLLM runs it before any callback that may be slow."""
         try:
             self._calls.logged(kwargs, result)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - accounting must not fail the call
             report("async_logging_hook", error)
         return kwargs, result
 
@@ -126,9 +126,9 @@ class _PROXY_Gate(CustomLogger):  # type: ignore[misc]  # noqa: N801 - see the m
     async def async_log_failure_event(
         self,
         kwargs: dict[str, Any],
-        response_obj: Any,  # noqa: ANN401
-        start_time: Any,  # noqa: ANN401, ARG002
-        end_time: Any,  # noqa: ANN401, ARG002
+        response_obj: Any,
+        start_time: Any,
+        end_time: Any,
     ) -> None:
         self._calls.log_failed(kwargs, response_obj)
 

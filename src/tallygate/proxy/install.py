@@ -127,7 +127,7 @@ def _install_hooks(calls: Calls, gate: _PROXY_Gate, installed: _Installed) -> li
     def shutdown() -> None:
         original: Callable[..., Awaitable[Any]] = proxy_server.proxy_shutdown_event
 
-        async def close_first(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        async def close_first(*args: Any, **kwargs: Any) -> Any:
             await installed.close()
             return await original(*args, **kwargs)
 

@@ -245,7 +245,7 @@ class Journal:
         self._settle(attempt, outcome)
         attempt.given_up = True
 
-    def _write(self, append: Any) -> None:  # noqa: ANN401 - a thunk
+    def _write(self, append: Any) -> None:
         try:
             append()
         except (SpoolError, OSError) as error:

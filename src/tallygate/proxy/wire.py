@@ -194,7 +194,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _part(response: object, name: str) -> Any:  # noqa: ANN401 - LiteLLM's objects
+def _part(response: object, name: str) -> Any:
     if isinstance(response, Mapping):
         return response.get(name)
     return getattr(response, name, None)

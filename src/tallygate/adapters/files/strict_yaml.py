@@ -159,7 +159,7 @@ class _Reader:
             )
         return result
 
-    def _scalar(self, node: yaml.ScalarNode, path: YamlPath) -> Any:  # noqa: ANN401
+    def _scalar(self, node: yaml.ScalarNode, path: YamlPath) -> Any:  # noqa: ANN401 - JSON
         text: str = node.value
         if node.tag and not node.tag.startswith("tag:yaml.org,2002:"):
             self._refuse(node, path, f"the tag {node.tag} is not allowed")

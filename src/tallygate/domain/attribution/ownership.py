@@ -212,7 +212,11 @@ class _ClaimReader:
 
 
 def _clean(value: object, limits: Limits) -> str | _Malformed:
-    """Text as it may enter a decision: UTF-8, NFC, no control characters, not too long."""
+    """
+    Take an id as it may enter a decision: UTF-8, NFC, one printable word, not too long.
+
+    What has a blank or an @ in it is a label, a name or an address, and those go no further.
+    """
     if isinstance(value, bytes):
         try:
             value = value.decode("utf-8")
@@ -223,9 +227,7 @@ def _clean(value: object, limits: Limits) -> str | _Malformed:
     text = unicodedata.normalize("NFC", value).strip()
     if len(text) > limits.value_chars:
         return _MALFORMED
-    if text.isascii():
-        return text if text.isprintable() else _MALFORMED
-    if any(unicodedata.category(character).startswith(("C", "Z")) for character in text):
+    if "@" in text or any(unicodedata.category(c).startswith(("C", "Z")) for c in text):
         return _MALFORMED
     return text
 

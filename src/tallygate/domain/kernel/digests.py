@@ -12,7 +12,7 @@ import orjson
 
 
 def canonical_json(value: object) -> bytes:
-    """The one byte string that stands for a JSON value: sorted keys, no spaces, UTF-8."""
+    """Write the one byte string that stands for a JSON value: sorted keys, no spaces, UTF-8."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 

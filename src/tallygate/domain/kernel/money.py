@@ -33,7 +33,7 @@ def e12_from_amount(amount: Decimal) -> int:
 
 
 def amount_from_e12(e12: int) -> Decimal:
-    """The amount without trailing zeros and without an exponent: 4530000000 is 0.00453."""
+    """Return the amount without trailing zeros and without an exponent: 4530000000 is 0.00453."""
     with exact_arithmetic():
         amount = Decimal(e12).scaleb(-STORE_SCALE)
         return amount.normalize() if amount else Decimal(0)

@@ -44,7 +44,7 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiver:
+class Waived:
     """A violation that an override excuses."""
 
     code: str
@@ -70,7 +70,7 @@ class Decision:
     mode: Mode
     mode_source: str
     violations: tuple[Violation, ...] = ()
-    waived: tuple[Waiver, ...] = ()
+    waived: tuple[Waived, ...] = ()
     notices: tuple[Notice, ...] = ()
     ownership: Mapping[str, str] = field(default_factory=dict)
     """Derived: the team that pays, its cost center and business unit."""
@@ -96,7 +96,7 @@ def decision_from_answer(answer: object) -> Decision:
                 Violation(_text(v["code"]), _text(v["field"])) for v in answer["violations"]
             ),
             waived=tuple(
-                Waiver(_text(w["code"]), _text(w["field"]), _text(w["override"]))
+                Waived(_text(w["code"]), _text(w["field"]), _text(w["override"]))
                 for w in answer["waived"]
             ),
             notices=tuple(Notice(_text(n["code"]), _text(n["subject"])) for n in answer["notices"]),

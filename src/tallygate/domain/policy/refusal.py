@@ -222,7 +222,8 @@ class _Writer:
                 f"expected a value that matches {spec.pattern.pattern}, "
                 "never a name, an e-mail address or another raw identifier"
             )
-        expected = f"at most {self._contract.limits.value_chars} printable characters of UTF-8 text"
+        most = self._contract.limits.value_chars
+        expected = f"an id of at most {most} printable characters, without blanks or @"
         if spec is not None and spec.pattern is not None:
             expected += f" that match {spec.pattern.pattern}"
         return f"expected {expected}"
