@@ -1,0 +1,83 @@
+"""
+Every call type of LiteLLM, and what is recorded of it.
+
+Source  LiteLLM's `CallTypes` in 1.106.2, to which `tests/proxy/test_routes.py` holds the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Metering(StrEnum):
+    """What is recorded of a provider call."""
+
+    METERED = "metered"
+    """Attempts are opened and settled, their usage is read and priced."""
+    COUNTED = "counted"
+    """Attempts are opened and settled; usage is not read yet, the event says unpriced."""
+    FREE = "free"
+    """Reaches no provider, or none that charges for it."""
+    INTERNAL = "internal"
+    """LiteLLM's own synchronous twin: the proxy calls the asynchronous one."""
+
+
+_CALL_TYPES_BY_METERING: Final[Mapping[Metering, str]] = {
+    Metering.METERED: """
+        completion acompletion text_completion atext_completion embedding aembedding
+        responses aresponses anthropic_messages aanthropic_messages
+    """,
+    Metering.COUNTED: """
+        aimage_generation aimage_edit amoderation atranscription aspeech arerank asearch aocr
+        adecisions asystemone _arealtime _aresponses_websocket acreate_batch
+        acreate_fine_tuning_job pass_through_endpoint allm_passthrough_route
+        agenerate_content agenerate_content_stream acreate_interaction arun_thread
+        arun_thread_stream aingest aquery acreate_video avideo_generation avideo_remix avideo_edit
+        avideo_extension avideo_create_character avector_store_create avector_store_search
+        avector_store_file_create acreate_container acreate_sandbox arun_code
+        acode_interpreter_tool call_mcp_tool asend_message
+    """,
+    Metering.FREE: """
+        aretrieve_batch acancel_batch acreate_file afile_retrieve afile_delete afile_list
+        afile_content acancel_fine_tuning_job alist_fine_tuning_jobs aretrieve_fine_tuning_job
+        alist_input_items aget_assistants acreate_assistants adelete_assistant acreate_thread
+        aget_thread a_add_message aget_messages avideo_retrieve avideo_retrieve_job avideo_content
+        avideo_list avideo_delete avideo_get_character avector_store_file_list
+        avector_store_file_retrieve avector_store_file_content avector_store_file_update
+        avector_store_file_delete alist_containers aretrieve_container adelete_container
+        alist_container_files aupload_container_file adelete_sandbox list_mcp_tools acreate_skill
+    """,
+    Metering.INTERNAL: """
+        image_generation image_edit moderation transcription speech rerank search ocr decisions
+        systemone create_batch retrieve_batch cancel_batch create_file file_retrieve file_delete
+        file_list file_content create_fine_tuning_job cancel_fine_tuning_job list_fine_tuning_jobs
+        retrieve_fine_tuning_job llm_passthrough_route generate_content generate_content_stream
+        create_interaction get_assistants create_assistants delete_assistant create_thread
+        get_thread add_message get_messages run_thread run_thread_stream ingest query create_video
+        video_generation video_remix video_edit video_extension video_create_character
+        video_retrieve video_retrieve_job video_content video_list video_delete
+        video_get_character vector_store_create vector_store_search vector_store_file_create
+        vector_store_file_list vector_store_file_retrieve vector_store_file_content
+        vector_store_file_update vector_store_file_delete create_container list_containers
+        retrieve_container delete_container list_container_files upload_container_file
+        create_sandbox delete_sandbox run_code code_interpreter_tool send_message
+    """,
+}
+
+CALL_TYPES: Final[Mapping[str, Metering]] = MappingProxyType(
+    {name: kind for kind, names in _CALL_TYPES_BY_METERING.items() for name in names.split()}
+)
+"""Every member of LiteLLM's `CallTypes`, by value."""
+
+
+def metering_of(call_type: str | None, route: Metering = Metering.COUNTED) -> Metering:
+    """
+    Return what is recorded of a call type.
+
+    LiteLLM's hooks cannot name all that it calls (`aget_responses`, and `acreate` of vector
+    stores, reach them without a type): then what holds for the route does.
+    """
+    return CALL_TYPES.get(call_type or "", route)
