@@ -206,7 +206,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
                     print(f"start {start + 1}: {side.name} is warm", file=sys.stderr)
                 standin.forget()
                 rounds_of_load(args, sides, request)
-                received += standin.count()["received"]
+                received += standin.count()["generating"]
     return report(args, sides, received)
 
 

@@ -132,7 +132,7 @@ class RunningStandin:
         return self._ask("GET", f"/calls?after={after}")
 
     def count(self) -> dict[str, Any]:
-        """`received`, `by_path`, `by_end`."""
+        """Compare the ledger with `generating`: LiteLLM also lists models, on its own account."""
         return self._ask("GET", "/count")
 
     def forget(self) -> None:

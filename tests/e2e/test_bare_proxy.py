@@ -81,7 +81,7 @@ def test_the_anthropic_client_goes_through(
         )
 
     assert (message.usage.input_tokens, message.usage.cache_read_input_tokens) == (20, 10)
-    assert standin.count()["received"] == 1
+    assert standin.count()["generating"] == 1
 
 
 def test_retries_and_the_fallback_are_provider_calls_of_their_own(
@@ -103,7 +103,7 @@ def test_an_unknown_key_is_refused_with_401_and_nothing_is_asked(
     ):
         _ask(client, "hi")
 
-    assert standin.count()["received"] == 0
+    assert standin.count()["generating"] == 0
 
 
 def test_a_proxy_that_cannot_start_says_why(shared_standin: RunningStandin, tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def test_what_cannot_be_answered_is_in_the_book_too(
     assert answer.status_code == status
     assert book.get("/count").json() == {
         "received": 1,
+        "generating": 1,
         "dropped": 0,
         "by_path": {path: 1},
         "by_end": {"error": 1, "open": 0},
@@ -140,6 +141,7 @@ def test_a_full_book_drops_the_oldest_records_and_keeps_the_counts() -> None:
     assert [call["seq"] for call in book.calls()] == [3, 4]
     assert book.count() == {
         "received": 4,
+        "generating": 4,
         "dropped": 2,
         "by_path": {CHAT: 4},
         "by_end": {"complete": 3, "open": 1},
@@ -148,7 +150,21 @@ def test_a_full_book_drops_the_oldest_records_and_keeps_the_counts() -> None:
     book.forget()
     book.close(late, Ending.CUT)
 
-    assert book.count() == {"received": 0, "dropped": 0, "by_path": {}, "by_end": {"open": 0}}
+    assert book.count() == {
+        "received": 0,
+        "generating": 0,
+        "dropped": 0,
+        "by_path": {},
+        "by_end": {"open": 0},
+    }
+
+
+def test_listing_models_and_counting_tokens_is_not_generating() -> None:
+    book = Book(clock_ns=lambda: 1)
+    for method, path in [("GET", "/v1/models"), ("POST", "/v1/messages/count_tokens")]:
+        book.open(method, path, [])
+
+    assert (book.count()["received"], book.count()["generating"]) == (2, 0)
 
 
 def test_a_provider_with_a_key_is_the_user_s_own() -> None:

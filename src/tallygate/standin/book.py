@@ -53,6 +53,8 @@ class CallRecord:
     """Those that carry traces and ownership."""
     header_names: tuple[str, ...]
     """All of them, without values: shows what was forwarded and what was not."""
+    generates: bool
+    """A call that could cost something; listing models and counting tokens cannot."""
     model: str = ""
     stream: bool = False
     status: int = 0
@@ -79,6 +81,7 @@ class Book:
     _calls: deque[CallRecord] = field(init=False)
     _last_seq: int = 0
     _forgotten_through: int = 0
+    _generating: int = 0
     _by_path: Counter[str] = field(default_factory=Counter)
     _by_end: Counter[str] = field(default_factory=Counter)
 
@@ -95,8 +98,10 @@ class Book:
             path=path[:_LONGEST_VALUE],
             headers=kept,
             header_names=names,
+            generates=method == "POST" and not path.endswith("/count_tokens"),
         )
         self._calls.append(record)
+        self._generating += record.generates
         self._by_path[record.path] += 1
         return record
 
@@ -115,6 +120,7 @@ class Book:
         received = self._last_seq - self._forgotten_through
         return {
             "received": received,
+            "generating": self._generating,
             "dropped": received - len(self._calls),
             "by_path": dict(self._by_path),
             "by_end": {**self._by_end, Ending.OPEN.value: received - sum(self._by_end.values())},
@@ -123,6 +129,7 @@ class Book:
     def forget(self) -> None:
         """Empty the book. `seq` goes on; calls that are still open no longer count."""
         self._forgotten_through = self._last_seq
+        self._generating = 0
         self._calls.clear()
         self._by_path.clear()
         self._by_end.clear()
