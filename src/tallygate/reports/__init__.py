@@ -1,0 +1,1 @@
+"""What the ledger's answers look like to people (text) and to programs (JSON, CSV)."""
