@@ -27,6 +27,15 @@ def test_it_writes_the_starter_policies_and_the_line_to_add(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["policies"]
 
 
+def test_the_shipped_cases_stay_behind_since_they_are_about_the_shipped_registry(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path)
+
+    assert not (tmp_path / "policies" / "cases").exists()
+    assert (tmp_path / "policies" / "policy.wasm").is_file()
+
+
 def test_it_writes_here_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 

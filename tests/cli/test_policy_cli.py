@@ -261,7 +261,7 @@ def test_eval_shows_a_decision(folder: Path) -> None:
     result = run("eval", "--policies", folder, "--input", "-", stdin=json.dumps(GOOD))
 
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("action      admit")
+    assert result.stdout.startswith("action        admit")
 
 
 def test_eval_shows_what_is_missing(folder: Path, tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_eval_shows_what_is_missing(folder: Path, tmp_path: Path) -> None:
 
     result = run("eval", "--policies", folder, "--input", question)
 
-    assert "violation   ownership_missing  owner_team" in result.stdout
+    assert "violation     ownership_missing  owner_team" in result.stdout
 
 
 def test_eval_speaks_json_as_of_an_instant(folder: Path) -> None:

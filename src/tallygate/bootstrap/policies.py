@@ -38,7 +38,8 @@ class FolderCheck:
 def check_folder(folder: Path, now: str) -> FolderCheck:
     """Check everything in the folder as of `now`; nothing is written."""
     check = FolderCheck()
-    check.problems.extend(check_rule_books(folder))
+    if folder.is_dir():
+        check.problems.extend(check_rule_books(folder))
     try:
         policies = read_policies(folder)
     except PoliciesInvalid as error:

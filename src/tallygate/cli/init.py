@@ -37,7 +37,8 @@ def _copy_whole(source: Path, target: Path) -> None:
     """Copy to a name beside the target first, so that a copy that is cut leaves no half folder."""
     scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".policies-"))
     try:
-        shutil.copytree(source, scratch / "policies")
+        # The cases hold decisions over the shipped registry, which the next step replaces.
+        shutil.copytree(source, scratch / "policies", ignore=shutil.ignore_patterns("cases"))
         (scratch / "policies").rename(target)
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -152,18 +152,18 @@ def _check_document(found: FolderCheck) -> dict[str, Any]:
 
 
 def _decision_lines(decision: Mapping[str, Any]) -> Iterator[str]:
-    yield f"action      {decision['action']}"
+    yield f"action        {decision['action']}"
     if decision["would_action"] != decision["action"]:
-        yield f"enforced    {decision['would_action']}  (this is what enforce would do)"
-    yield f"mode        {decision['mode']}  (from {decision['mode_source']})"
+        yield f"enforced      {decision['would_action']}  (this is what enforce would do)"
+    yield f"mode          {decision['mode']}  (from {decision['mode_source']})"
     for violation in decision["violations"]:
-        yield f"violation   {violation['code']}  {violation['field']}"
+        yield f"violation     {violation['code']}  {violation['field']}"
     for waived in decision["waived"]:
-        yield f"waived      {waived['code']}  {waived['field']}  by {waived['override']}"
+        yield f"waived        {waived['code']}  {waived['field']}  by {waived['override']}"
     for notice in decision["notices"]:
-        yield f"notice      {notice['code']}  {notice['subject']}"
+        yield f"notice        {notice['code']}  {notice['subject']}"
     for name, value in sorted(decision["ownership"].items()):
-        yield f"{name:<11} {value}"
+        yield f"{name:<13} {value}"
     yield f"holds until {decision['valid_until']}"
 
 
