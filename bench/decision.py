@@ -49,7 +49,7 @@ def large_data(small: dict[str, Any], teams: int, services: int, overrides: int)
         "expires_at": "2026-12-31T00:00:00Z",
         "requested_by": "service-lead",
         "approved_by": "finops-lead",
-        "reason": "bench",
+        "reason": "a load to measure",
         "ticket": "B-1",
     }
     return {
