@@ -51,10 +51,12 @@ def copy_policies(folder: Path, *, override_ends_s: float = 3600) -> Path:
         "support-assistant:\n"
         "  ovr-test-active: {codes: [ownership_missing], fields: [workflow_id],\n"
         f'    starts_at: "{instant(-60)}", expires_at: "{instant(override_ends_s)}",\n'
-        "    requested_by: support-lead, approved_by: finops-lead, reason: test, ticket: T-1}\n"
+        "    requested_by: support-lead, approved_by: finops-lead,\n"
+        "    reason: needed by the tests, ticket: T-1}\n"
         "  ovr-test-expired: {codes: [ownership_missing], fields: [feature],\n"
         f'    starts_at: "{instant(-7200)}", expires_at: "{instant(-3600)}",\n'
-        "    requested_by: support-lead, approved_by: finops-lead, reason: test, ticket: T-2}\n"
+        "    requested_by: support-lead, approved_by: finops-lead,\n"
+        "    reason: needed by the tests, ticket: T-2}\n"
     )
     return target
 
@@ -74,23 +76,27 @@ def drain(proxy: RunningProxy, policies: Path) -> None:
     )
 
 
-def rows(proxy: RunningProxy, **equals: str) -> list[dict[str, Any]]:
+def rows(proxy: RunningProxy, trace_id: str | None = None, **equals: str) -> list[dict[str, Any]]:
     """Read what the ledger holds, oldest first."""
     ledger = SqliteLedger(proxy.state / "ledger.db", create=False)
     try:
-        return [dict(row) for row in ledger.rows(EventFilter(equals=equals))]
+        return [dict(row) for row in ledger.rows(EventFilter(trace_id=trace_id, equals=equals))]
     finally:
         ledger.close()
 
 
 def settled_rows(
-    proxy: RunningProxy, policies: Path, attempts: int, patience_s: float = 20, **equals: str
+    proxy: RunningProxy,
+    policies: Path,
+    attempts: int,
+    trace_id: str | None = None,
+    patience_s: float = 20,
 ) -> list[dict[str, Any]]:
     """Drain until as many attempts are booked as expected: streams settle after the response."""
     deadline = time.monotonic() + patience_s
     while True:
         drain(proxy, policies)
-        found = rows(proxy, **equals)
+        found = rows(proxy, trace_id)
         if sum(row["kind"] == "attempt" for row in found) >= attempts:
             return found
         assert time.monotonic() < deadline, [(row["kind"], row["status"]) for row in found]

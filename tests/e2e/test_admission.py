@@ -118,10 +118,10 @@ def test_the_platforms_key_cannot_charge_a_team_outside_its_binding(ask: Ask) ->
 def test_an_unbound_key_is_governed_by_the_contract_and_recorded_as_unproven(
     ask: Ask, proxy: RunningProxy, policies: Path
 ) -> None:
-    answer = ask("sk-demo-unbound", {**without("feature"), "x-tallygate-trace-id": "unbound"})
+    answer = ask("sk-demo-unbound", {**without("owner_team"), "x-tallygate-trace-id": "unbound"})
 
     assert answer.headers["x-tallygate-mode"] == "report_only"
-    assert "ownership_missing:feature" in answer.headers["x-tallygate-violations"]
+    assert "ownership_missing:owner_team" in answer.headers["x-tallygate-violations"]
     (row,) = settled_rows(proxy, policies, 1, trace_id="unbound")
     assert row["principal_bound"] is False
     assert row["would_action"] == "reject"

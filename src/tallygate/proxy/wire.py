@@ -144,13 +144,13 @@ def usage_source_of(response: object) -> UsageSource:
     """
     Tell a provider's count from LiteLLM's own estimate for a stream that reported none.
 
-    LiteLLM marks neither. A provider's usage chunk carries details beside the two totals; the
-    estimate is bare. A provider that reports bare totals is therefore called an estimate: wrong on
-    the cautious side.
+    LiteLLM marks neither. Where a provider counted, LiteLLM passes on what the prompt's count is
+    made of; its own estimate has none of that. A provider that reports bare totals is therefore
+    called an estimate: wrong on the cautious side.
     """
     usage = usage_of(response) or {}
-    bare = not any(isinstance(value, Mapping) for value in usage.values())
-    return UsageSource.ESTIMATED if bare else UsageSource.REPORTED
+    is_bare = "prompt_tokens" in usage and "prompt_tokens_details" not in usage
+    return UsageSource.ESTIMATED if is_bare else UsageSource.REPORTED
 
 
 def partial_usage(details: Mapping[str, Any]) -> dict[str, Any] | None:
