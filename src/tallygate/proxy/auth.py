@@ -11,9 +11,8 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tallygate.proxy.calls import Calls
+from tallygate.proxy.calls import UNKNOWN_CALL_TYPE, Calls
 from tallygate.proxy.state import current_call
-from tallygate.proxy.tap import path_of
 
 
 def wrap_authentication(
@@ -26,10 +25,10 @@ def wrap_authentication(
         key = await authenticate(*args, **kwargs)
         state = current_call.get()
         request = kwargs.get("request", args[0] if args else None)
-        if state is not None and request is not None:
-            decided_in = calls.authenticated(state, key, path_of(request.scope), request.method)
-            if decided_in == "auth":
-                calls.admit(state, _request_data(request), "unknown")
+        if state is not None:
+            calls.know_principal(state, key)
+            if state.rule.decided_in == "auth" and request is not None:
+                calls.admit(state, _request_data(request), UNKNOWN_CALL_TYPE)
         return key
 
     return authenticated

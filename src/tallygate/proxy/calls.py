@@ -12,15 +12,22 @@ from tallygate.domain.attribution.ownership import Claims
 from tallygate.domain.attribution.propagation import TRACE_HEADER_OUT, read_trace
 from tallygate.domain.policy.question import CallShape
 from tallygate.proxy import wire
+from tallygate.proxy.call_types import Metering, metering_of
 from tallygate.proxy.journal import Journal
 from tallygate.proxy.refused import RefusedByPolicy
-from tallygate.proxy.routes import rule_of
-from tallygate.proxy.state import UNROUTED, Attempt, CallState, current_call
+from tallygate.proxy.routes import RouteRule
+from tallygate.proxy.state import Attempt, CallState, current_call
 
 log = logging.getLogger("tallygate.proxy")
 
-INTERNAL: Final = "internal"
-"""Route of what LiteLLM does on its own account, such as health checks."""
+UNKNOWN_CALL_TYPE: Final = "unknown"
+INTERNAL: Final = RouteRule(
+    pattern="internal",
+    governed=False,
+    decided_in="auth",
+    metering=Metering.COUNTED,
+    note="what LiteLLM does on its own account, such as health checks",
+)
 _TAKES_HEADERS: Final = frozenset(
     {"acompletion", "aembedding", "aresponses", "anthropic_messages", "atext_completion"}
 )
@@ -36,7 +43,7 @@ class Calls:
 
     # The tap's side.
 
-    def open_call(self, scope: Mapping[str, Any]) -> CallState:
+    def open_call(self, scope: Mapping[str, Any], rule: RouteRule) -> CallState:
         headers = scope.get("headers") or ()
         return CallState(
             call_id=self._line.new_id(),
@@ -44,6 +51,7 @@ class Calls:
             headers=headers,
             trace=read_trace(headers, self._line.new_id().replace("-", "")),
             client_retry_count=_retry_count(headers),
+            rule=rule,
         )
 
     def before_response(self, state: CallState) -> list[tuple[bytes, bytes]]:
@@ -69,14 +77,8 @@ class Calls:
 
     # Authentication and decision.
 
-    def authenticated(self, state: CallState, key: object, path: str, method: str) -> str:
-        """Note who is calling; returns where the decision is made: pre_call, auth or nowhere."""
-        self.know_principal(state, key)
-        rule = rule_of(path, method)
-        state.route, state.is_known_route = rule.pattern, rule.known
-        return rule.decided_in if rule.governed else "nowhere"
-
     def know_principal(self, state: CallState, key: object) -> None:
+        """Note who LiteLLM says is calling; the first hook that knows it counts."""
         if state.principal.key_hash is not None or state.principal.team is not None:
             return
         state.principal = Principal(
@@ -89,14 +91,16 @@ class Calls:
 
     def admit(self, state: CallState, data: Mapping[str, Any], call_type: str) -> None:
         """Decide once per call; raises RefusedByPolicy. `data` is LiteLLM's request data."""
+        if not state.rule.governed:
+            return
         if state.admission is None:
             model = data.get("model")
             shape = CallShape(
-                route=state.route,
+                route=state.rule.pattern,
                 call_type=call_type,
                 model=model if isinstance(model, str) else None,
                 stream=data.get("stream") is True,
-                is_known=state.is_known_route,
+                is_known=state.rule.known,
             )
             state.admission = self._line.admit(
                 CallRequest(
@@ -132,10 +136,12 @@ class Calls:
         if details.get("litellm_no_upstream_llm_call") is True or not isinstance(params, Mapping):
             return  # LiteLLM logs requests that it rejected itself in the same way
         state = self._state()
+        if metering_of(_text_of(details.get("call_type")), state.rule.metering) is Metering.FREE:
+            return
         if state.admission is None:
             state.admission = self._unasked(state)
         self._journal.on_wire(state, state.admission, details)
-        if state.route == INTERNAL:
+        if state.rule is INTERNAL:
             self._journal.end_call(state)  # no response will end it
 
     def answered(self, response: object) -> None:
@@ -157,15 +163,13 @@ class Calls:
     def _state(self) -> CallState:
         """Find the current call; make one for what LiteLLM does without a client."""
         state = current_call.get()
-        if state is None or (state.route == INTERNAL and state.attempts and not state.pending()):
-            state = self.open_call({})
-            state.route = INTERNAL
+        if state is None or (state.rule is INTERNAL and state.attempts and not state.pending()):
+            state = self.open_call({}, INTERNAL)
             current_call.set(state)
         return state
 
     def _unasked(self, state: CallState) -> Admission:
         """Make what stands on the events of a call that nobody had to decide on."""
-        route = INTERNAL if state.route == UNROUTED else state.route
         return self._line.admit_unasked(
             CallRequest(
                 call_id=state.call_id,
@@ -173,7 +177,9 @@ class Calls:
                 claims=Claims(),
                 principal=state.principal,
                 trace=state.trace,
-                shape=CallShape(route=route, call_type=INTERNAL, model=None, stream=False),
+                shape=CallShape(
+                    route=state.rule.pattern, call_type=UNKNOWN_CALL_TYPE, model=None, stream=False
+                ),
             )
         )
 
@@ -190,6 +196,10 @@ def _retry_count(headers: Any) -> int:
         if name == b"x-stainless-retry-count" and value.isdigit() and len(value) < 5:
             return int(value)
     return 0
+
+
+def _text_of(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _text(key: object, name: str) -> str | None:

@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from tallygate.proxy.calls import Calls
+from tallygate.proxy.calls import UNKNOWN_CALL_TYPE, Calls
 from tallygate.proxy.state import current_call
 
 log = logging.getLogger("tallygate.proxy")
@@ -134,4 +134,4 @@ class _PROXY_Gate(CustomLogger):  # type: ignore[misc]  # noqa: N801 - see the m
 
 
 def _name(call_type: object) -> str:
-    return str(getattr(call_type, "value", call_type) or "unknown")
+    return str(getattr(call_type, "value", call_type) or UNKNOWN_CALL_TYPE)

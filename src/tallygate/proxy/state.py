@@ -16,8 +16,7 @@ from tallygate.application.flow import Admission
 from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.attribution.propagation import Trace
 from tallygate.domain.ledger.events import Event, Outcome
-
-UNROUTED = "unrouted"
+from tallygate.proxy.routes import UNKNOWN, RouteRule
 
 
 @dataclass(slots=True, eq=False)
@@ -57,9 +56,8 @@ class CallState:
     headers: Sequence[tuple[bytes, bytes]]
     trace: Trace
     principal: Principal = field(default_factory=Principal)
-    route: str = UNROUTED
-    """The route's pattern, once FastAPI has chosen it."""
-    is_known_route: bool = True
+    rule: RouteRule = UNKNOWN
+    """How the gate treats the route that was called."""
     admission: Admission | None = None
     attempts: list[Attempt] = field(default_factory=list)
     client_retry_count: int = 0

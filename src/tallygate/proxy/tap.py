@@ -12,7 +12,11 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from litellm.proxy.auth.route_checks import RouteChecks
+from litellm.proxy.pass_through_endpoints.pass_through_endpoints import (
+    InitPassThroughEndpointHelpers,
+)
 
+from tallygate.proxy.routes import CUSTOM_PASS_THROUGH, WEBSOCKET, RouteRule, rule_of
 from tallygate.proxy.state import CallState, current_call
 
 Scope = MutableMapping[str, Any]
@@ -25,7 +29,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Calls(Protocol):
     """What the tap needs of the gate."""
 
-    def open_call(self, scope: Scope) -> CallState: ...
+    def open_call(self, scope: Scope, rule: RouteRule) -> CallState: ...
     def before_response(self, state: CallState) -> list[tuple[bytes, bytes]]: ...
     def end_call(self, state: CallState) -> None: ...
 
@@ -44,10 +48,11 @@ class Tap:
         self._calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in {"http", "websocket"} or not is_llm_path(path_of(scope)):
+        rule = _rule(scope) if scope["type"] in {"http", "websocket"} else None
+        if rule is None:
             await self.app(scope, receive, send)
             return
-        calls, state = self._calls, self._calls.open_call(scope)
+        calls, state = self._calls, self._calls.open_call(scope, rule)
 
         async def receive_and_watch() -> Message:
             message = await receive()
@@ -71,7 +76,17 @@ class Tap:
             calls.end_call(state)
 
 
-def path_of(scope: Scope) -> str:
-    """Return the path below the proxy's root path."""
+def _rule(scope: Scope) -> RouteRule | None:
+    """Find the rule of a route that can reach a provider; None for all others."""
+    path = _path(scope)
+    rule = rule_of(path, scope.get("method", WEBSOCKET))
+    if rule.known or is_llm_path(path):
+        return rule
+    if InitPassThroughEndpointHelpers.is_registered_pass_through_route(path):
+        return CUSTOM_PASS_THROUGH
+    return None
+
+
+def _path(scope: Scope) -> str:
     path, root = str(scope.get("path", "")), str(scope.get("root_path", ""))
     return path.removeprefix(root)
