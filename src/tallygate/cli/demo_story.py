@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import httpx
 import openai
 from rich.console import Console
 from rich.markup import escape
 from rich.rule import Rule
 
+from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.domain.kernel.instants import NS_PER_SECOND
 
 _DRAIN_PATIENCE_S: Final = 20.0
@@ -101,7 +103,8 @@ class Story:
 
     def _ledger(self, standin_url: str) -> None:
         self._heading("The ledger: one priced event per provider call, one per refusal")
-        received = httpx.get(f"{standin_url}/standin/count", trust_env=False).json()["received"]
+        counted = httpx.get(f"{standin_url}/standin/count", trust_env=False).json()
+        received = counted["generating"]
         deadline = time.monotonic() + _DRAIN_PATIENCE_S
         while self._run("drain", quiet=True) != 0 and time.monotonic() < deadline:
             time.sleep(0.5)  # the proxy's own drain still holds the spool
@@ -109,8 +112,13 @@ class Story:
         self._heading(f"The trace {_TRACE}: what one piece of work cost")
         self._run("trace", "show", _TRACE)
         self._heading("Look for yourself")
-        self._say(f"The stand-in received {received} provider calls; the table shows as many.")
         state = self._root / "state"
+        ledger = SqliteLedger(state / "ledger.db", create=False)
+        booked = ledger.count_attempts()
+        ledger.close()
+        self._say(f"The stand-in received {received} provider calls, the ledger holds {booked}.")
+        if received != booked:
+            raise click.ClickException("The two should be equal. That is a bug of tallygate.")
         for command in ("events --format csv", f"trace show {_TRACE} --format json", "doctor"):
             self._say(f"TALLYGATE_STATE={state} tallygate {command}")
 
@@ -156,7 +164,7 @@ class Story:
                 f"  [red]{type(error).__name__}[/red] {error.status_code} "
                 f"code={body.get('code')} param={body.get('param')}"
             )
-            self._console.print(f"  {escape(str(body.get('message', error.message)))}")
+            self._say(str(body.get("message", error.message)))
             return
         shown = " ".join(
             f"{name.removeprefix('x-tallygate-')}={raw.headers[name]}"

@@ -20,7 +20,7 @@ TRACE_HEADERS: Final = (b"x-tallygate-trace-id", b"x-trace-id")
 TRACE_HEADER_OUT: Final = "x-tallygate-trace-id"
 
 _TRACEPARENT: Final = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
+    r"(?!ff|00-.{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 
@@ -67,7 +67,8 @@ def read_trace(headers: Sequence[tuple[bytes, bytes]], minted: str) -> Trace:
 def _opaque_id(sent: set[bytes]) -> str | None:
     if len(sent) != 1:
         return None  # none, or two that differ
-    text = sent.pop().decode("latin-1").strip()
+    (only,) = sent
+    text = only.decode("latin-1").strip()
     return text if _OPAQUE.fullmatch(text) else None
 
 
