@@ -25,6 +25,8 @@ def ns_from_text(text: str) -> int:
     if len(text) != 20:
         raise ValueError(f"{text!r} is not of the form YYYY-MM-DDTHH:MM:SSZ")
     at = datetime.strptime(text, INSTANT_FORMAT).replace(tzinfo=UTC)
+    if at.strftime(INSTANT_FORMAT) != text:  # lower case, digits of other scripts
+        raise ValueError(f"{text!r} is not of the form YYYY-MM-DDTHH:MM:SSZ")
     return int(at.timestamp()) * NS_PER_SECOND
 
 
