@@ -21,6 +21,7 @@ from typing import Any, Final, TypeAlias, get_args, get_origin, get_type_hints
 
 import orjson
 
+from tallygate.domain.ledger.encoding import object_from_event, object_from_record
 from tallygate.domain.ledger.events import Event, SpoolRecord
 from tallygate.errors import RecordInvalid
 
@@ -54,7 +55,7 @@ class _Table:
 def bytes_from_record(record: SpoolRecord) -> bytes:
     """Encode in one pass. NaN becomes null, and characters that UTF-8 cannot hold become `?`."""
     try:
-        return orjson.dumps(record, default=_plain_mapping)
+        return orjson.dumps(object_from_record(record), default=_plain_mapping)
     except TypeError:
         return _awkward_bytes_from_record(record)
 
@@ -72,7 +73,9 @@ def record_from_bytes(content: bytes) -> SpoolRecord:
 
 def event_as_json(event: Event) -> dict[str, Any]:
     """Return the event as a JSON object with every key, nulls included, for exports."""
-    value: dict[str, Any] = orjson.loads(orjson.dumps(event, default=_plain_mapping))
+    value: dict[str, Any] = orjson.loads(
+        orjson.dumps(object_from_event(event), default=_plain_mapping)
+    )
     return value
 
 
@@ -101,8 +104,8 @@ def _awkward_bytes_from_record(record: SpoolRecord) -> bytes:
     """Encode what orjson refuses: integers past 64 bits, text that is not UTF-8."""
     try:
         text = json.dumps(
-            record,
-            default=_plain_object,
+            object_from_record(record),
+            default=_plain_mapping,
             ensure_ascii=False,
             allow_nan=False,
             separators=(",", ":"),
@@ -113,12 +116,6 @@ def _awkward_bytes_from_record(record: SpoolRecord) -> bytes:
             "make the provider's usage plain numbers, text, lists and objects at the edge"
         ) from error
     return text.encode(errors="replace")
-
-
-def _plain_object(value: object) -> object:
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return _plain_mapping(value)
 
 
 # Reading
