@@ -108,8 +108,9 @@ def an_outcome(**changes: Any) -> Outcome:
             "prompt_tokens": 3400,
             "prompt_tokens_details": {"cached_tokens": 1200},
             "completion_tokens": 620,
+            "total_tokens": 4020,
         },
-        "usage_format": "openai",
+        "usage_format": "litellm",
         "litellm_cost": "0.00453",
     }
     return Outcome(**facts | changes)

@@ -186,9 +186,9 @@ def events_table(rows: Sequence[Row], total: Total) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("time (UTC)", no_wrap=True)
     for name in ("team", "service", "model or reason"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+        table.add_column(name, overflow="fold")  # only these give way on a narrow terminal
     table.add_column("status", no_wrap=True)
-    table.add_column("action")
+    table.add_column("action", no_wrap=True)
     table.add_column("in/out", justify="right", no_wrap=True)
     table.add_column("cost", justify="right", no_wrap=True)
     for row in rows:

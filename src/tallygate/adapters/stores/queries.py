@@ -145,7 +145,7 @@ def page(wanted: EventFilter, size: int, *, after: int | None, last: int) -> Sel
     return query if after is None else query.where(EVENTS.c.seq > after)
 
 
-def sum_of(e12: ColumnElement[int] | Any) -> tuple[ColumnElement[Any], ColumnElement[Any]]:  # noqa: ANN401
+def sum_of(e12: ColumnElement[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """Split a sum in two, each far from 2**63, for `amount_from_sums` to put together."""
     # `op`: SQLAlchemy's own division is not the integers' of SQLite.
     return func.sum(e12.op("/")(_MILLION)), func.sum(e12.op("%")(_MILLION))
