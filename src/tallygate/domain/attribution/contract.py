@@ -76,6 +76,8 @@ class Contract:
     fail_open: frozenset[str]
     default_mode: str
     unbound_mode: str
+    unbound_services: frozenset[str] = frozenset({"*"})
+    """What a principal that nothing binds may name; `*` is any."""
     by_header: Mapping[str, tuple[FieldSpec, bool]] = field(default_factory=dict)
     by_baggage: Mapping[str, tuple[FieldSpec, bool]] = field(default_factory=dict)
     by_metadata: Mapping[str, tuple[FieldSpec, bool]] = field(default_factory=dict)
@@ -142,6 +144,7 @@ def contract_from_data(data: Mapping[str, Any]) -> Contract:
         fail_open=frozenset(data.get("fail_open", ())),
         default_mode=data.get("modes", {}).get("default", "report_only"),
         unbound_mode=data.get("unbound", {}).get("mode", "report_only"),
+        unbound_services=frozenset(data.get("unbound", {}).get("services", ("*",))),
         by_header=_index(fields, "headers"),
         by_baggage=_index(fields, "baggage"),
         by_metadata=_index(fields, "metadata"),

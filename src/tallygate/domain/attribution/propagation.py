@@ -20,7 +20,8 @@ TRACE_HEADERS: Final = (b"x-tallygate-trace-id", b"x-trace-id")
 TRACE_HEADER_OUT: Final = "x-tallygate-trace-id"
 
 _TRACEPARENT: Final = re.compile(
-    r"(?!ff|00-.{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
+    r"(?!ff|00-.{53})[0-9a-f]{2}-"  # version 00 ends with the flags
+    r"(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 

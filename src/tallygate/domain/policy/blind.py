@@ -4,22 +4,24 @@ What the gate does when it cannot ask the policy.
 An enforcing service is refused (503), a report-only one passes, and either way an event says so.
 The table of modes comes from the last policy data that was good; fail_open is a reviewed choice.
 
-Exact  On the strict side: a dated step that has started counts whatever its share, because the
-       share is the policy's to work out, and an unknown service gets the strictest mode that the
-       principal could be under.
+Exact  On the strict side: shares are the policy's to work out, so a call gets the strictest mode of
+       any share, and one that names what is not its principal's gets the strictest mode that the
+       principal could be under. So the mode is never laxer than the policy's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tallygate.domain.attribution.contract import Binding, Contract, Registry
 from tallygate.domain.attribution.ownership import Ownership
 from tallygate.domain.kernel.instants import text_from_ns
 from tallygate.domain.policy.decision import Action, Decision, Mode
 
-NOTICE = "decision_unavailable"
+NOTICE: Final = "decision_unavailable"
+_ALL: Final = 100
+"""Percent."""
 
 
 def decide_blind(
@@ -32,7 +34,10 @@ def decide_blind(
     """Answer from the table alone."""
     service = ownership.values.get("service", "")
     mode = _mode(ownership, binding, contract, registry, text_from_ns(at_ns))
-    passes = mode is Mode.REPORT_ONLY or service in contract.fail_open
+    fails_open = service in contract.fail_open and service in _services_of(
+        binding, contract, registry
+    )
+    passes = mode is Mode.REPORT_ONLY or fails_open
     derived = {}
     if (team := ownership.values.get("owner_team")) and _may_charge(team, binding, registry):
         derived["owner_team"] = team
@@ -57,8 +62,9 @@ def _mode(
     if binding is None and contract.unbound_mode != "by_service":
         return _strict(contract.unbound_mode)
     claimed = ownership.values.get("service", "")
-    reachable = _services_of(binding, registry)
-    services = (claimed,) if claimed in reachable else reachable
+    reachable = _services_of(binding, contract, registry)
+    inside = claimed in reachable and not _names_what_is_not_its_own(ownership, binding, registry)
+    services = (claimed,) if inside else reachable
     modes = {
         _mode_of(registry.services[service], environment, contract, now)
         for service in services
@@ -67,6 +73,19 @@ def _mode(
     if not modes:
         return _strict(contract.default_mode)
     return Mode.ENFORCE if Mode.ENFORCE in modes else Mode.REPORT_ONLY
+
+
+def _names_what_is_not_its_own(
+    ownership: Ownership, binding: Binding | None, registry: Registry
+) -> bool:
+    """Whether a registered team or environment is claimed that is not the principal's."""
+    if binding is None:
+        return False
+    team, environment = ownership.values.get("owner_team"), ownership.values.get("environment")
+    return (team in registry.values["owner_team"] and not _may_charge(team, binding, registry)) or (
+        environment in registry.values["environment"]
+        and environment not in (binding.environments or registry.values["environment"])
+    )
 
 
 def _environments_of(
@@ -79,9 +98,12 @@ def _environments_of(
     return (claimed,) if claimed in known and claimed in own else own
 
 
-def _services_of(binding: Binding | None, registry: Registry) -> tuple[str, ...]:
+def _services_of(
+    binding: Binding | None, contract: Contract, registry: Registry
+) -> tuple[str, ...]:
     if binding is None:
-        return tuple(registry.services)
+        named = contract.unbound_services
+        return tuple(name for name in registry.services if name in named or "*" in named)
     if binding.services:
         return tuple(service for service in binding.services if service in registry.services)
     teams = {binding.team, *binding.may_charge}
@@ -96,13 +118,21 @@ def _mode_of(entry: Mapping[str, Any], environment: str, contract: Contract, now
         for step in entry.get("schedule", ())
         if step["from"] <= now and step.get("environment", environment) == environment
     ]
-    if started:
-        newest = max(step["from"] for step in started)
-        modes = {_strict(step["mode"]) for step in started if step["from"] == newest}
-        return Mode.ENFORCE if Mode.ENFORCE in modes else Mode.REPORT_ONLY
+    decided = 0  # of 100 buckets, by newer steps
+    for date in sorted({step["from"] for step in started}, reverse=True):
+        steps = [step for step in started if step["from"] == date and _share(step) > decided]
+        if any(_strict(step["mode"]) is Mode.ENFORCE for step in steps):
+            return Mode.ENFORCE
+        decided = max([decided, *(_share(step) for step in steps)])
+    if decided >= _ALL:
+        return Mode.REPORT_ONLY
     modes_by_environment = entry.get("modes", {})
     chosen = modes_by_environment.get(environment, modes_by_environment.get("default"))
     return _strict(chosen or contract.default_mode)
+
+
+def _share(step: Mapping[str, Any]) -> int:
+    return int(step.get("percent", _ALL))
 
 
 def _strict(mode: str) -> Mode:

@@ -93,13 +93,15 @@ def decision_from_answer(answer: object) -> Decision:
             mode=Mode(answer["mode"]),
             mode_source=_text(answer["mode_source"]),
             violations=tuple(
-                Violation(_text(v["code"]), _text(v["field"])) for v in answer["violations"]
+                Violation(_text(v["code"]), _text(v["field"])) for v in _list(answer["violations"])
             ),
             waived=tuple(
                 Waived(_text(w["code"]), _text(w["field"]), _text(w["override"]))
-                for w in answer["waived"]
+                for w in _list(answer["waived"])
             ),
-            notices=tuple(Notice(_text(n["code"]), _text(n["subject"])) for n in answer["notices"]),
+            notices=tuple(
+                Notice(_text(n["code"]), _text(n["subject"])) for n in _list(answer["notices"])
+            ),
             ownership={_text(k): _text(v) for k, v in answer["ownership"].items()},
             valid_until=_text(answer["valid_until"]),
         )
@@ -107,6 +109,12 @@ def decision_from_answer(answer: object) -> Decision:
         raise EngineFailed(
             f"the policy's answer cannot be read: {type(error).__name__} at {error}"
         ) from error
+
+
+def _list(value: Any) -> list[Any]:  # noqa: ANN401 - whatever the engine returned
+    if not isinstance(value, list):
+        raise TypeError("a part that must be a list is not")
+    return value
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - whatever the engine returned
