@@ -72,7 +72,9 @@ class FakeLedger:
     def count_attempts(self) -> int:
         self._require_reach()
         return sum(
-            line["kind"] == "attempt" and line["status"] != "cache_hit"
+            line["kind"] == "attempt"
+            and line["status"] != "cache_hit"
+            and line["detail"] != "not_sent"
             for line in self.lines.values()
         )
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from tallygate.application.ports import RuleBooks
 from tallygate.domain.ledger.events import (
+    NOT_SENT,
     AttemptFacts,
     ChargeLine,
     Event,
@@ -71,9 +72,13 @@ def price_of(event: Event, books: RuleBooks) -> Price:
 
 
 def _answered_with_an_error(outcome: Outcome) -> bool:
+    """Tell what no provider bills: its own error status, or nothing that was ever sent."""
+    if outcome.detail == NOT_SENT:
+        return True
     return (
         outcome.status is Status.ERROR
         and outcome.http_status is not None
+        and outcome.http_status >= 400
         and outcome.error_type not in _NO_ANSWER
     )
 

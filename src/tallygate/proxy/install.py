@@ -26,6 +26,7 @@ from tallygate.proxy.calls import Calls
 from tallygate.proxy.gate import _PROXY_Gate, report
 from tallygate.proxy.journal import Journal
 from tallygate.proxy.selfcheck import Finding, SelfCheck
+from tallygate.proxy.sending import watch_sends
 from tallygate.proxy.tap import Tap
 from tallygate.settings import read_settings
 
@@ -46,7 +47,7 @@ def install_gate() -> _PROXY_Gate:
     gate = _PROXY_Gate(calls)
     check = SelfCheck(parts.state_folder, parts.line)
     installed = _Installed(parts, journal, gate, check)
-    check.note(*_install_hooks(calls, gate, installed))
+    check.note(*_install_hooks(calls, journal, gate, installed))
     check.note(*_look_around())
     for warning in parts.warnings:
         log.warning("%s", warning)
@@ -103,46 +104,70 @@ class _Installed:
             await asyncio.sleep(_HOUSEKEEPING_S)
 
 
-def _install_hooks(calls: Calls, gate: _PROXY_Gate, installed: _Installed) -> list[Finding]:
+def _install_hooks(
+    calls: Calls, journal: Journal, gate: _PROXY_Gate, installed: _Installed
+) -> list[Finding]:
+    steps: tuple[tuple[str, str, Callable[[], None]], ...] = (
+        ("middleware_stack", "no call is governed or accounted", lambda: _install_tap(calls)),
+        (
+            "dependency_overrides",
+            "routes without a pre-call hook are not decided",
+            lambda: _install_auth(calls),
+        ),
+        (
+            "proxy_shutdown_event",
+            "calls in flight at SIGTERM end as unknown",
+            lambda: _install_shutdown(installed),
+        ),
+        (
+            "sends",
+            "a kill may leave an attempt that no provider saw",
+            lambda: _install_sends(journal),
+        ),
+        (
+            # LiteLLM fills this list on the first SDK call only.
+            "input_callback",
+            "pass-through before the first SDK call is missed",
+            lambda: litellm.input_callback.append(gate),
+        ),
+    )
+    return [_tried(name, lost, install) for name, lost, install in steps]
+
+
+def _tried(name: str, lost: str, install: Callable[[], None]) -> Finding:
+    try:
+        install()
+    except Exception as error:  # noqa: BLE001 - an internal of LiteLLM that has moved
+        report(name, error)
+        return Finding(name, ok=False, lost=lost)
+    return Finding(name, ok=True)
+
+
+def _install_tap(calls: Calls) -> None:
     app: Any = proxy_server.app
-    findings: list[Finding] = []
+    if app.middleware_stack is None:
+        raise RuntimeError("the middleware stack is not built")
+    app.middleware_stack = Tap(app.middleware_stack, calls)
 
-    def attempt(name: str, lost: str, install: Callable[[], None]) -> None:
-        try:
-            install()
-            findings.append(Finding(name, ok=True))
-        except Exception as error:  # noqa: BLE001 - an internal of LiteLLM that has moved
-            report(name, error)
-            findings.append(Finding(name, ok=False, lost=lost))
 
-    def tap() -> None:
-        stack = app.middleware_stack
-        if stack is None:
-            raise RuntimeError("the middleware stack is not built")
-        app.middleware_stack = Tap(stack, calls)
+def _install_auth(calls: Calls) -> None:
+    wrapped = wrap_authentication(user_api_key_auth, calls)
+    proxy_server.app.dependency_overrides[user_api_key_auth] = wrapped
 
-    def auth() -> None:
-        app.dependency_overrides[user_api_key_auth] = wrap_authentication(user_api_key_auth, calls)
 
-    def shutdown() -> None:
-        original: Callable[..., Awaitable[Any]] = proxy_server.proxy_shutdown_event
+def _install_shutdown(installed: _Installed) -> None:
+    original: Callable[..., Awaitable[Any]] = proxy_server.proxy_shutdown_event
 
-        async def close_first(*args: Any, **kwargs: Any) -> Any:
-            await installed.close()
-            return await original(*args, **kwargs)
+    async def close_first(*args: Any, **kwargs: Any) -> Any:
+        await installed.close()
+        return await original(*args, **kwargs)
 
-        proxy_server.proxy_shutdown_event = close_first
+    proxy_server.proxy_shutdown_event = close_first
 
-    def first_request() -> None:
-        # LiteLLM fills this list on the first SDK call only; a pass-through request that comes
-        # before it would be missed.
-        litellm.input_callback.append(gate)
 
-    attempt("middleware_stack", "no call is governed or accounted", tap)
-    attempt("dependency_overrides", "routes without a pre-call hook are not decided", auth)
-    attempt("proxy_shutdown_event", "calls in flight at SIGTERM end as unknown", shutdown)
-    attempt("input_callback", "pass-through before the first SDK call is missed", first_request)
-    return findings
+def _install_sends(journal: Journal) -> None:
+    if missing := watch_sends(journal):
+        raise RuntimeError(f"cannot watch {', '.join(missing)}")
 
 
 def _look_around() -> list[Finding]:

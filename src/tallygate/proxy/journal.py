@@ -1,15 +1,20 @@
 """
-The gate's own books per attempt: opened when it goes on the wire, settled once.
+The gate's own books per attempt: opened when its first byte leaves, settled once.
 
 LiteLLM's success and failure events are per request, share one logging object over all retries,
-and leave most tries out. So an attempt begins in the deployment hook, is opened in the spool by
-`log_pre_api_call` (the last thing before the HTTP request, and never for a cache hit or for a
-wrapper around another call), and is settled by whichever hook first knows how it ended.
+and leave most tries out. So an attempt begins in the deployment hook, is made ready by
+`log_pre_api_call` (which never fires for a cache hit or for a wrapper around another call), is
+opened in the spool as its first byte leaves (proxy/sending.py), and is settled by whichever hook
+first knows how it ended.
 
-    begin ─► on_wire ─► answered ──► settled            not streamed: before the response leaves
-                │          failed ─────►│               provider error, timeout
-                │          logged ─────►│               streams, pass-through, client gone
-                └────────► sweep ──────►│ unknown ─► correction, when an outcome comes after all
+    begin ─► ready ─► opened ─► answered ──► settled      not streamed: before the response leaves
+               │         │         failed ─────►│         provider error, timeout
+               │         │         logged ─────►│         streams, pass-through, client gone
+               │         └───────► sweep ──────►│ unknown ─► correction, when it ends after all
+               └─► failed before a byte left ──►│ not sent, not billed
+
+Whether the HTTP client behind a kind of call is one that is watched shows at its first send; until
+then, and for those that are not, `log_pre_api_call` opens the attempt, which is early but safe.
 """
 
 from __future__ import annotations
@@ -21,15 +26,20 @@ from typing import Any, Final
 
 from tallygate.application.flow import Admission, RequestLine
 from tallygate.domain.kernel.instants import NS_PER_SECOND
-from tallygate.domain.ledger.events import Outcome, Status, UsageSource
+from tallygate.domain.ledger.events import NOT_SENT, Outcome, Status, UsageSource
 from tallygate.errors import SpoolError
 from tallygate.proxy import wire
+from tallygate.proxy.sending import Target
 from tallygate.proxy.state import Attempt, CallState, current_attempt
 
 log = logging.getLogger("tallygate.proxy")
 
 SETTLED_LATE: Final = "settled_late"
 NO_OUTCOME: Final = "no_outcome_seen"
+SENT_AGAIN: Final = "sent_again"
+"""The provider's client library retried by itself; what it was answered before was not shown."""
+
+_Kind = tuple[str, str, bool]
 
 
 class Journal:
@@ -39,12 +49,14 @@ class Journal:
         self._line = line
         self._grace_ns = int(settle_grace_s * NS_PER_SECOND)
         self._lingering: set[CallState] = set()
+        self._watched: set[_Kind] = set()
+        """Kinds of call (provider, call type, stream) whose sends have been seen."""
 
     def begin(self, state: CallState, kwargs: Mapping[str, Any], call_type: str) -> Attempt:
         """Note that LiteLLM is about to try a deployment; nothing is written yet."""
         self.write_answers(state)
         around = current_attempt.get()
-        is_wrapped = around is not None and around in state.attempts and around.event is None
+        is_wrapped = around is not None and around in state.attempts and around.facts is None
         attempt = Attempt(
             number=0,
             began_ns=self._line.clock.now_ns(),
@@ -60,27 +72,53 @@ class Journal:
         return attempt
 
     def on_wire(self, state: CallState, admission: Admission, details: Mapping[str, Any]) -> None:
-        """Open the attempt in the spool: the request leaves for the provider now."""
+        """Make the attempt ready: LiteLLM is about to send it."""
         now_ns = self._line.clock.now_ns()
         attempt = current_attempt.get()
-        if attempt is None or attempt not in state.attempts or attempt.event is not None:
+        if attempt is None or attempt not in state.attempts or attempt.facts is not None:
             # No deployment hook ran for this one (pass-through), or it goes out a second time.
             attempt = Attempt(0, now_ns, admission.call.call_type)
             state.attempts.append(attempt)
             current_attempt.set(attempt)
-        before = [a for a in state.attempts if a.event is not None]
+        before = [a for a in state.attempts if a.facts is not None]
+        last = before[-1].event if before else None
         attempt.number = len(before) + 1
-        retry_of = before[-1].event.event_id if before and before[-1].event else None
-        facts = wire.attempt_facts(attempt, details, now_ns, retry_of)
-        attempt.event = self._line.open(admission, facts)
+        attempt.admission = admission
+        attempt.facts = wire.attempt_facts(
+            attempt, details, now_ns, last.event_id if last is not None else None
+        )
+        if _kind_of(attempt) not in self._watched:
+            self._open(attempt)
+
+    def is_awaiting_send(self) -> bool:
+        attempt = current_attempt.get()
+        return attempt is not None and attempt.facts is not None
+
+    def on_send(self, target: Target) -> None:
+        """Open the attempt: its first byte leaves now."""
+        attempt = current_attempt.get()
+        if attempt is None or attempt.facts is None or attempt.settled:
+            return
+        if attempt.sent_to is None:
+            attempt.sent_to = target
+            self._watched.add(_kind_of(attempt))
+            if attempt.event is None:
+                self._open(attempt)
+        elif attempt.sent_to == target and target.method == "POST":
+            self._send_again(attempt)
+
+    def on_status(self, target: Target, status: int) -> None:
+        """Keep what the provider itself answered: LiteLLM's exceptions carry made-up statuses."""
+        attempt = current_attempt.get()
+        if attempt is not None and attempt.sent_to == target:
+            attempt.provider_status = status
 
     def answered(self, state: CallState, response: object) -> None:
         """Take a complete response. It is written with LiteLLM's cost, once that is there."""
         attempt = self._leave(state)
-        if attempt is None or not attempt.is_pending:
+        if attempt is None or attempt.settled or not self._is_opened(attempt):
             return
         now_ns = self._line.clock.now_ns()
-        assert attempt.event is not None
         attempt.answered = wire.answered(response, began_ns=_opened_ns(attempt), now_ns=now_ns)
         attempt.answer = response
 
@@ -88,10 +126,15 @@ class Journal:
         """Take a provider's failure."""
         attempt = self._leave(state)
         state.seen_failure = id(exception)
-        if attempt is None or not attempt.is_pending:
+        if attempt is None or attempt.settled or attempt.facts is None:
             return
         now_ns = self._line.clock.now_ns()
-        self._settle(attempt, wire.failed(exception, began_ns=_opened_ns(attempt), now_ns=now_ns))
+        if attempt.event is not None:
+            self._settle(attempt, wire.failed(exception, attempt, now_ns))
+            return
+        self._open(attempt)
+        outcome = wire.failed(exception, attempt, now_ns)
+        self._settle(attempt, replace(outcome, http_status=None, detail=NOT_SENT))
 
     def logged(self, state: CallState, details: Mapping[str, Any], result: object) -> None:
         """Take what LiteLLM logs at the end: cache hits, streams, what has no other hook."""
@@ -135,7 +178,7 @@ class Journal:
         if attempt is None or attempt.answered is not None:
             return
         now_ns = self._line.clock.now_ns()
-        outcome = wire.failed(exception, began_ns=_opened_ns(attempt), now_ns=now_ns)
+        outcome = wire.failed(exception, attempt, now_ns)
         usage = wire.usage_of(result) or wire.partial_usage(details)
         if usage:
             outcome = replace(
@@ -144,7 +187,7 @@ class Journal:
                 usage_format=wire.usage_format_of(usage),
                 usage_source=UsageSource.ESTIMATED,
             )
-        if outcome.http_status == wire.CLIENT_CLOSED:
+        if wire.is_client_closed(exception):
             outcome = replace(outcome, status=Status.CANCELLED)
         self._settle(attempt, outcome)
 
@@ -190,7 +233,7 @@ class Journal:
         waiting = [
             attempt
             for attempt in state.attempts
-            if attempt.event is not None and (not attempt.settled or attempt.given_up)
+            if self._is_opened(attempt) and (not attempt.settled or attempt.given_up)
         ]
         if len(waiting) < 2:
             return waiting[0] if waiting else None
@@ -203,7 +246,7 @@ class Journal:
 
     def _cache_hit(self, state: CallState, details: Mapping[str, Any], result: object) -> None:
         admission = state.admission
-        unsent = [a for a in state.attempts if a.event is None and not a.settled]
+        unsent = [a for a in state.attempts if a.facts is None and not a.settled]
         if admission is None or not unsent:
             return
         attempt = unsent[-1]
@@ -211,7 +254,7 @@ class Journal:
             wrapper.settled = True
         streamed = details.get("async_complete_streaming_response")
         now_ns = self._line.clock.now_ns()
-        attempt.number = 1 + sum(1 for a in state.attempts if a.event is not None)
+        attempt.number = 1 + sum(1 for a in state.attempts if a.facts is not None)
         outcome = wire.answered(
             streamed if streamed is not None else result, began_ns=attempt.began_ns, now_ns=now_ns
         )
@@ -221,6 +264,41 @@ class Journal:
                 admission, facts, replace(outcome, status=Status.CACHE_HIT, cache_policy="litellm")
             )
         )
+
+    def _open(self, attempt: Attempt) -> None:
+        assert attempt.facts is not None, "only what LiteLLM sends is opened"
+        assert attempt.admission is not None, "nothing is sent before it was decided"
+        attempt.event = self._line.open(attempt.admission, attempt.facts)
+
+    def _is_opened(self, attempt: Attempt) -> bool:
+        """Whether it is open; one that was sent behind our back is opened now, late."""
+        if attempt.facts is not None and attempt.event is None:
+            self._watched.discard(_kind_of(attempt))
+            self._open(attempt)
+        return attempt.event is not None
+
+    def _send_again(self, attempt: Attempt) -> None:
+        """Settle what was sent before, and open what the client library sends now."""
+        before, status = attempt.event, attempt.provider_status
+        assert attempt.facts is not None
+        assert before is not None
+        now_ns = self._line.clock.now_ns()
+        outcome = Outcome(
+            status=Status.UNKNOWN if status is None else Status.ERROR,
+            settled_at_ns=now_ns,
+            http_status=status,
+            detail=SENT_AGAIN,
+        )
+        self._write(lambda: self._line.settle(before, outcome))
+        attempt.number += 1
+        attempt.provider_status = None
+        attempt.facts = replace(
+            attempt.facts,
+            number=attempt.number,
+            opened_at_ns=now_ns,
+            retry_of_event_id=before.event_id,
+        )
+        self._open(attempt)
 
     def _write_answer(self, attempt: Attempt) -> None:
         outcome, response = attempt.answered, attempt.answer
@@ -253,6 +331,11 @@ class Journal:
             log.error(  # noqa: TRY400 - the error's text may hold a path, never the traceback
                 "settlement_not_written", extra={"error": type(error).__name__}
             )
+
+
+def _kind_of(attempt: Attempt) -> _Kind:
+    assert attempt.facts is not None
+    return attempt.facts.provider, attempt.call_type, attempt.facts.stream
 
 
 def _opened_ns(attempt: Attempt) -> int:

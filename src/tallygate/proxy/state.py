@@ -15,8 +15,9 @@ from typing import Any
 from tallygate.application.flow import Admission
 from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.attribution.propagation import Trace
-from tallygate.domain.ledger.events import Event, Outcome
+from tallygate.domain.ledger.events import AttemptFacts, Event, Outcome
 from tallygate.proxy.routes import UNKNOWN, RouteRule
+from tallygate.proxy.sending import Target
 
 
 @dataclass(slots=True, eq=False)
@@ -31,8 +32,14 @@ class Attempt:
     span_id: str = ""
     deployment_id: str | None = None
     request_service_tier: str | None = None
+    facts: AttemptFacts | None = None
+    """Set when LiteLLM is about to send it; a wrapper is never sent."""
+    admission: Admission | None = None
     event: Event | None = None
-    """Set when it goes on the wire; a wrapper never does."""
+    """Set when it is opened in the spool: as its first byte leaves, or before."""
+    sent_to: Target | None = None
+    provider_status: int | None = None
+    """The status that the provider itself answered, where the HTTP client was watched."""
     answered: Outcome | None = None
     """Seen, but not yet written: the gate waits for LiteLLM's own cost, at most until the
     first byte of the response leaves."""

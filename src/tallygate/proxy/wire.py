@@ -95,18 +95,31 @@ def answered(
     )
 
 
-def failed(exception: BaseException, *, began_ns: int, now_ns: int) -> Outcome:
-    """Read a provider's failure: its class and status, never its text."""
+def failed(exception: BaseException, attempt: Attempt, now_ns: int) -> Outcome:
+    """Read a failure: its class and the provider's own status, never its text."""
     error_type = type(exception).__name__
     status = Status.TIMEOUT if error_type in _TIMEOUTS else Status.ERROR
-    code = getattr(exception, "status_code", None)
+    opened_ns = attempt.event.occurred_at_ns if attempt.event is not None else attempt.began_ns
     return Outcome(
         status=status,
         settled_at_ns=now_ns,
-        http_status=code if isinstance(code, int) else None,
+        http_status=_provider_status(exception, attempt),
         error_type=error_type,
-        latency_us=(now_ns - began_ns) // 1000,
+        latency_us=(now_ns - opened_ns) // 1000,
     )
+
+
+def is_client_closed(exception: BaseException) -> bool:
+    """Whether LiteLLM ended the call because its client had gone."""
+    return getattr(exception, "status_code", None) == CLIENT_CLOSED
+
+
+def _provider_status(exception: BaseException, attempt: Attempt) -> int | None:
+    """Return what was seen on the wire; LiteLLM's own status only where the wire was not seen."""
+    if attempt.sent_to is not None:
+        return attempt.provider_status
+    code = getattr(exception, "status_code", None)
+    return code if isinstance(code, int) else None
 
 
 def cost_of(response: object) -> str | None:

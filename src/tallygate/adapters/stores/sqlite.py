@@ -30,7 +30,7 @@ from tallygate.adapters.stores.rows import readable
 from tallygate.adapters.stores.tables import EVENTS
 from tallygate.adapters.stores.writing import append_entries
 from tallygate.application.ports import Appended, EventFilter, Total
-from tallygate.domain.ledger.events import Entry, EventKind, Status
+from tallygate.domain.ledger.events import NOT_SENT, Entry, EventKind, Status
 from tallygate.errors import LedgerError, LedgerUnavailable, SettingsInvalid
 
 _PAGE_SIZE: Final = 1000
@@ -123,6 +123,7 @@ class SqliteLedger:
             .where(
                 EVENTS.c.kind == EventKind.ATTEMPT.value,
                 EVENTS.c.status != Status.CACHE_HIT.value,
+                EVENTS.c.detail.is_distinct_from(NOT_SENT),
             )
         )
         with translated(self.place), self._reading() as connection:

@@ -20,6 +20,9 @@ from tallygate.domain.usage.meters import Meter, NormalisedUsage
 
 SCHEMA_VERSION: Final = 1
 
+NOT_SENT: Final = "not_sent"
+"""Detail of an attempt that failed before a byte of it left: no provider saw it."""
+
 
 class EventKind(StrEnum):
     """What the line stands for."""
