@@ -38,6 +38,9 @@ _AMBIGUOUS: Final = re.compile(
     re.VERBOSE,
 )
 
+_NUMBER_STARTS: Final = frozenset("+-.0123456789")
+_TAGS: Final = yaml.resolver.Resolver()
+
 YamlPath = tuple[str | int, ...]
 
 
@@ -110,10 +113,20 @@ def parse_yaml(text: str, file: str) -> Document:
     except yaml.YAMLError as error:
         raise _invalid(file, "is not YAML (a character that YAML does not allow?)") from error
     reader = _Reader(file)
-    value = reader.value_of(node, ()) if node is not None else None
+    try:
+        value = reader.value_of(node, ()) if node is not None else None
+    except RecursionError as error:
+        raise _invalid(file, "is nested too deeply") from error
     if reader.problems:
         raise PoliciesInvalid(reader.problems)
     return Document(file, value, reader.marks)
+
+
+def _is_ambiguous(text: str) -> bool:
+    """Whether some reader takes plain text for something else; Go drops underscores first."""
+    if _AMBIGUOUS.fullmatch(text):
+        return True
+    return text[:1] in _NUMBER_STARTS and bool(_AMBIGUOUS.fullmatch(text.replace("_", "")))
 
 
 def _invalid(file: str, message: str) -> PoliciesInvalid:
@@ -133,12 +146,22 @@ class _Reader:
             self._refuse(node, path, "anchors and aliases are not allowed; write the value out")
             return None
         self._seen.add(id(node))
+        self._check_tag(node, path)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value_of(item, (*path, i)) for i, item in enumerate(node.value)]
         assert isinstance(node, yaml.MappingNode), node
         return self._mapping(node, path)
+
+    def _check_tag(self, node: yaml.Node, path: YamlPath) -> None:
+        """Refuse a tag that makes a value something other than it looks like."""
+        is_plain = not getattr(node, "style", None)
+        looks_like = _TAGS.resolve(  # type: ignore[no-untyped-call]  # the stubs leave it out
+            type(node), node.value, (is_plain, not is_plain)
+        )
+        if node.tag != looks_like:
+            self._refuse(node, path, f"the tag {node.tag} is not allowed")
 
     def _mapping(self, node: yaml.MappingNode, path: YamlPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -147,7 +170,8 @@ class _Reader:
                 self._refuse(key_node, path, "a key must be plain text")
                 continue
             key = key_node.value
-            if not key_node.style and _AMBIGUOUS.fullmatch(key):
+            self._check_tag(key_node, (*path, key))
+            if not key_node.style and _is_ambiguous(key):
                 self._refuse(key_node, (*path, key), f"the key {key} is read differently", key)
             if key in result:
                 self._refuse(key_node, (*path, key), f"the key {key} stands twice")
@@ -161,9 +185,6 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode, path: YamlPath) -> Any:  # noqa: ANN401 - JSON
         text: str = node.value
-        if node.tag and not node.tag.startswith("tag:yaml.org,2002:"):
-            self._refuse(node, path, f"the tag {node.tag} is not allowed")
-            return text
         if node.style:  # plain is None in PyYAML's own reader, "" in libyaml's
             return text
         if text == "":
@@ -172,7 +193,7 @@ class _Reader:
             return _PLAIN_WORDS[text]
         if _INTEGER.fullmatch(text) and len(text) <= 15 and text != "-0":
             return int(text)
-        if _AMBIGUOUS.fullmatch(text):
+        if _is_ambiguous(text):
             self._refuse(node, path, f"{text} is read differently by different YAML readers", text)
         return text
 
