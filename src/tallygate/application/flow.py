@@ -188,7 +188,7 @@ class RequestLine:
         due = self.refusals.flush() if at_end else self.refusals.due(now_ns)
         for sample, count in due:
             aggregate = replace(sample, event_id=self.new_id(), call_count=count)
-            self.spool.append(SpoolRecord(Stage.SETTLED, aggregate))
+            self._write_refusal(aggregate)
 
     def _decide(
         self, policy: PolicyInForce, request: CallRequest, ownership: Ownership, at_ns: int
@@ -257,8 +257,11 @@ class RequestLine:
             ),
         )
         if self.refusals.admit(_kind_of(admission), event, now_ns):
-            with suppress(SpoolError):  # a refusal that cannot be counted is still a refusal
-                self.spool.append(SpoolRecord(Stage.SETTLED, event))
+            self._write_refusal(event)
+
+    def _write_refusal(self, event: Event) -> None:
+        with suppress(SpoolError):  # a refusal that cannot be counted is still a refusal
+            self.spool.append(SpoolRecord(Stage.SETTLED, event))
 
     def _event(self, kind: EventKind, admission: Admission, attempt: AttemptFacts | None) -> Event:
         return Event(
