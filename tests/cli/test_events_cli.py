@@ -72,7 +72,7 @@ def test_events_show_newest_first_with_totals_and_unpriced_as_a_word(
     assert "=cmd|'/c calc'!A1" in newest
     assert "refused" in refused
     assert "unattributed" in refused
-    assert "ownership_missing:feature" in refused
+    assert "missing feature" in refused
     assert "3,400/620" in retried
     assert "$0.00453" in retried
     assert lost.rstrip().endswith("unpriced")

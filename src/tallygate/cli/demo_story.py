@@ -22,6 +22,7 @@ from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.domain.kernel.instants import NS_PER_SECOND
 
 _DRAIN_PATIENCE_S: Final = 20.0
+_TABLE_WIDTH: Final = 118
 _TRACE: Final = "tr_9f4c"
 _OWNED: Final[Mapping[str, str]] = {
     "x-tallygate-owner-team": "team-support",
@@ -129,7 +130,7 @@ class Story:
             **os.environ,
             "TALLYGATE_STATE": str(self._root / "state"),
             "TALLYGATE_POLICIES": str(self._root / "policies"),
-            "COLUMNS": str(self._console.width),
+            "COLUMNS": str(max(self._console.width, _TABLE_WIDTH)),
         }
         done = subprocess.run(  # noqa: S603 - our own module
             [sys.executable, "-m", "tallygate", *words],
@@ -171,7 +172,7 @@ class Story:
             for name in _SHOWN
             if name in raw.headers
         )
-        self._console.print(f"  [green]200[/green] {escape(shown)}")
+        self._console.print(f"  [green]200[/green] {escape(shown)}", soft_wrap=True)
 
     def _show_request(self, ask: Ask) -> None:
         self._console.print(f"  {ask.model} with {ask.key}", style="dim")

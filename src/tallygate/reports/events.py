@@ -196,7 +196,7 @@ def events_table(rows: Sequence[Row], total: Total) -> RenderableType:
             iso_from_ns(row["occurred_at_ns"])[5:19].replace("T", " "),
             plain_text(row["owner_team"] or "unattributed"),
             plain_text(row["service"]),
-            plain_text(_model(row) or _violations(row)),
+            plain_text(_model(row) or _reason(row)),
             _status_text(row),
             _action_text(row),
             _tokens_text(row),
@@ -224,6 +224,14 @@ def cost_text(cost: Decimal | None, currency: str) -> Text:
 def plain_text(value: str | None) -> Text:
     """Show a caller's text as it is: no markup, no control characters, `-` for none."""
     return Text(_NOT_PLAIN.sub("\N{REPLACEMENT CHARACTER}", value) if value else "-")
+
+
+def _reason(row: Row) -> str:
+    """Say what was wrong in few words: `missing owner_team, service; unknown feature`."""
+    fields: dict[str, list[str]] = {}
+    for found in row["violations"]:
+        fields.setdefault(found["code"].removeprefix("ownership_"), []).append(found["field"])
+    return "; ".join(f"{code} {', '.join(names)}" for code, names in fields.items())
 
 
 def _status_text(row: Row) -> Text:
