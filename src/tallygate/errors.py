@@ -35,6 +35,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from typing_extensions import override
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -53,6 +55,7 @@ class Problem:
     severity: str = "error"
     """`error` stops the load, `warning` does not."""
 
+    @override
     def __str__(self) -> str:
         place = ":".join(str(p) for p in (self.file, self.line, self.column) if p)
         head = f"{place}: " if place else ""

@@ -101,7 +101,8 @@ def _before_first_byte(writer: Any, conn: Any, notify: Callable[[], None]) -> No
     def _let_go() -> None:
         del writer._write, writer._writelines  # noqa: SLF001 - the class's own again
 
-    writer._write, writer._writelines = notified_write, notified_write_lines  # noqa: SLF001
+    writer._write = notified_write  # noqa: SLF001 - as above
+    writer._writelines = notified_write_lines  # noqa: SLF001 - as above
 
 
 def _watch_httpx(watcher: Watcher) -> None:
