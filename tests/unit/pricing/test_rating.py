@@ -62,7 +62,9 @@ def cost_of(usage: NormalisedUsage, model: str = "gpt-5.4", **conditions: Any) -
         ),
     ],
 )
-def test_the_cost_is_the_one_worked_by_hand(usage: NormalisedUsage, conditions: dict[str, str], cost: str) -> None:
+def test_the_cost_is_the_one_worked_by_hand(
+    usage: NormalisedUsage, conditions: dict[str, str], cost: str
+) -> None:
     assert cost_of(usage, **conditions) == Decimal(cost)
 
 
