@@ -116,17 +116,19 @@ class Journal:
     def answered(self, state: CallState, response: object) -> None:
         """Take a complete response. It is written with LiteLLM's cost, once that is there."""
         attempt = self._leave(state)
-        if attempt is None or attempt.settled or not self._is_opened(attempt):
+        if attempt is None or attempt.is_closed or not self._is_opened(attempt):
             return
         now_ns = self._line.clock.now_ns()
         attempt.answered = wire.answered(response, began_ns=_opened_ns(attempt), now_ns=now_ns)
         attempt.answer = response
+        if attempt.given_up:
+            self._write_answer(attempt)  # its response has long left
 
     def failed(self, state: CallState, exception: BaseException) -> None:
         """Take a provider's failure."""
         attempt = self._leave(state)
         state.seen_failure = id(exception)
-        if attempt is None or attempt.settled or attempt.facts is None:
+        if attempt is None or attempt.is_closed or attempt.facts is None:
             return
         now_ns = self._line.clock.now_ns()
         if attempt.event is not None:
@@ -233,7 +235,7 @@ class Journal:
         waiting = [
             attempt
             for attempt in state.attempts
-            if self._is_opened(attempt) and (not attempt.settled or attempt.given_up)
+            if self._is_opened(attempt) and not attempt.is_closed
         ]
         if len(waiting) < 2:
             return waiting[0] if waiting else None

@@ -53,6 +53,11 @@ class Attempt:
     def is_pending(self) -> bool:
         return self.event is not None and not self.settled
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is written about it."""
+        return self.settled and not self.given_up
+
 
 @dataclass(slots=True, eq=False)
 class CallState:

@@ -222,7 +222,7 @@ def _counts(usage: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     """Keep counts and short names; prices, texts and lists that a provider adds stay out."""
     kept: dict[str, Any] = {}
     for key, value in usage.items():
-        if not isinstance(key, str):
+        if _token(key) is None:
             continue
         if isinstance(value, bool) or value is None:
             continue
