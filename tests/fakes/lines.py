@@ -10,7 +10,8 @@ from fakes.contracts import a_contract, a_registry, hashed
 from fakes.engines import ADMIT, FakeEngine
 from fakes.entries import NOON_NS
 from fakes.spool import FakeSpool
-from tallygate.application.flow import CallRequest, PolicyInForce, RequestLine
+from tallygate.application.facts import CallRequest
+from tallygate.application.flow import PolicyInForce, RequestLine
 from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.attribution.ownership import Claims
 from tallygate.domain.attribution.propagation import Trace

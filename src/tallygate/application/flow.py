@@ -19,10 +19,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from tallygate.application.facts import (
+    CallRequest,
+    call_facts,
+    decision_facts,
+    ownership_facts,
+)
 from tallygate.application.ports import Clock, PolicyEngine, Spool
-from tallygate.domain.attribution.contract import Binding, Contract, Principal, Registry
-from tallygate.domain.attribution.ownership import Claims, Hasher, Ownership, resolve_ownership
-from tallygate.domain.attribution.propagation import Trace
+from tallygate.domain.attribution.contract import Binding, Contract, Registry
+from tallygate.domain.attribution.ownership import Hasher, Ownership, resolve_ownership
 from tallygate.domain.ledger.events import (
     AttemptFacts,
     CallFacts,
@@ -44,18 +49,6 @@ from tallygate.domain.policy.repetition import Repetition
 from tallygate.errors import SpoolError
 
 NOT_ASKED: Final = "not_asked"
-_KNOWN_FIELDS: Final = frozenset(
-    {
-        "service",
-        "environment",
-        "workflow_id",
-        "feature",
-        "tenant_id_hash",
-        "user_id_hash",
-        "initiator",
-    }
-)
-_CALL_FIELDS: Final = frozenset({"owner_team", "parent_call_id", "span_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +60,6 @@ class PolicyInForce:
     registry: Registry
     is_remembered: bool
     """Whether this engine's answers may be remembered; an OPA server is asked every time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRequest:
-    """What the edge knows of a call when it asks."""
-
-    call_id: str
-    started_at_ns: int
-    claims: Claims
-    principal: Principal
-    trace: Trace
-    shape: CallShape
-    client_retry_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,14 +102,14 @@ class RequestLine:
         )
         decision, status = self._decide(policy, request, ownership, began_ns)
         took_us = (self.clock.now_ns() - began_ns) // 1000
-        facts = _decision_facts(self.new_id(), status, decision, policy, took_us)
+        facts = decision_facts(self.new_id(), status, decision, policy.engine.revision, took_us)
         binding = policy.registry.binding_of(request.principal)
         refusal = self._refusal(request.shape, decision, facts, ownership, binding)
         if refusal is not None:
             facts = replace(facts, action=Action.REJECT.value)
         admission = Admission(
-            call=_call_facts(request, ownership, binding),
-            ownership=_ownership_facts(ownership, decision),
+            call=call_facts(request, ownership, binding),
+            ownership=ownership_facts(ownership, decision),
             decision=facts,
             refusal=refusal,
         )
@@ -146,10 +126,10 @@ class RequestLine:
             mode=Mode.REPORT_ONLY,
             mode_source=NOT_ASKED,
         )
-        facts = _decision_facts(self.new_id(), NOT_ASKED, decision, self.policy, 0)
+        facts = decision_facts(self.new_id(), NOT_ASKED, decision, self.policy.engine.revision, 0)
         return Admission(
-            call=_call_facts(request, unclaimed, None),
-            ownership=_ownership_facts(unclaimed, decision),
+            call=call_facts(request, unclaimed, None),
+            ownership=ownership_facts(unclaimed, decision),
             decision=facts,
         )
 
@@ -275,26 +255,6 @@ class RequestLine:
         )
 
 
-def _decision_facts(
-    decision_id: str, status: str, decision: Decision, policy: PolicyInForce, latency_us: int
-) -> DecisionFacts:
-    return DecisionFacts(
-        decision_id=decision_id,
-        status=status,
-        action=decision.action.value,
-        would_action=decision.would_action.value,
-        mode=decision.mode.value,
-        mode_source=decision.mode_source,
-        violations=tuple({"code": v.code, "field": v.field} for v in decision.violations),
-        waived=tuple(
-            {"code": w.code, "field": w.field, "override": w.override} for w in decision.waived
-        ),
-        notices=tuple({"code": n.code, "subject": n.subject} for n in decision.notices),
-        policy_revision=policy.engine.revision,
-        latency_us=latency_us,
-    )
-
-
 def _kind_of(admission: Admission) -> tuple[object, ...]:
     """Tell which refusals are the same: who was refused, on which route, for what."""
     owner, call = admission.ownership, admission.call
@@ -306,47 +266,4 @@ def _kind_of(admission: Admission) -> tuple[object, ...]:
         call.route,
         tuple((v["code"], v["field"]) for v in admission.decision.violations),
         admission.refusal.code if admission.refusal else None,
-    )
-
-
-def _call_facts(request: CallRequest, ownership: Ownership, binding: Binding | None) -> CallFacts:
-    principal = request.principal
-    return CallFacts(
-        call_id=request.call_id,
-        trace_id=request.trace.trace_id,
-        trace_source=request.trace.source,
-        started_at_ns=request.started_at_ns,
-        route=request.shape.route,
-        call_type=request.shape.call_type,
-        parent_call_id=ownership.values.get("parent_call_id"),
-        span_id=ownership.values.get("span_id", request.trace.parent_span_id),
-        client_retry_count=request.client_retry_count,
-        principal_team=principal.team,
-        principal_key_hash=principal.key_hash,
-        principal_org=principal.org,
-        principal_bound=binding is not None,
-    )
-
-
-def _ownership_facts(ownership: Ownership, decision: Decision) -> OwnershipFacts:
-    """Who pays is the policy's to say; what was claimed stands beside it."""
-    values, derived = ownership.values, decision.ownership
-    return OwnershipFacts(
-        owner_team=derived.get("owner_team"),
-        claimed_owner_team=values.get("owner_team"),
-        service=values.get("service"),
-        environment=values.get("environment"),
-        workflow_id=values.get("workflow_id"),
-        feature=values.get("feature"),
-        tenant_id_hash=values.get("tenant_id_hash"),
-        user_id_hash=values.get("user_id_hash"),
-        initiator=values.get("initiator"),
-        cost_center=derived.get("cost_center"),
-        business_unit=derived.get("business_unit"),
-        extra={
-            name: value
-            for name, value in values.items()
-            if name not in _KNOWN_FIELDS and name not in _CALL_FIELDS
-        },
-        sources={name: source.value for name, source in ownership.sources.items()},
     )

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tallygate.application.flow import Admission, CallRequest, RequestLine
+from tallygate.application.facts import CallRequest
+from tallygate.application.flow import Admission, RequestLine
 from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.attribution.ownership import Claims
 from tallygate.domain.attribution.propagation import TRACE_HEADER_OUT, read_trace

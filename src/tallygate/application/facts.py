@@ -1,0 +1,108 @@
+"""
+What stands on an event, read from what the line knows: the call, the ownership, the decision.
+
+Shapes  Domain objects of the gate -> the records of domain/ledger/events.py. Nothing is decided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tallygate.domain.attribution.contract import Binding, Principal
+from tallygate.domain.attribution.ownership import Claims, Ownership
+from tallygate.domain.attribution.propagation import Trace
+from tallygate.domain.ledger.events import CallFacts, DecisionFacts, OwnershipFacts
+from tallygate.domain.policy.decision import Decision
+from tallygate.domain.policy.question import CallShape
+
+_KNOWN_FIELDS: Final = frozenset(
+    {
+        "service",
+        "environment",
+        "workflow_id",
+        "feature",
+        "tenant_id_hash",
+        "user_id_hash",
+        "initiator",
+    }
+)
+_CALL_FIELDS: Final = frozenset({"owner_team", "parent_call_id", "span_id"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRequest:
+    """What the edge knows of a call when it asks."""
+
+    call_id: str
+    started_at_ns: int
+    claims: Claims
+    principal: Principal
+    trace: Trace
+    shape: CallShape
+    client_retry_count: int = 0
+
+
+def decision_facts(
+    decision_id: str, status: str, decision: Decision, revision: str, latency_us: int
+) -> DecisionFacts:
+    """Note what the policy answered, or the blind gate in its place."""
+    return DecisionFacts(
+        decision_id=decision_id,
+        status=status,
+        action=decision.action.value,
+        would_action=decision.would_action.value,
+        mode=decision.mode.value,
+        mode_source=decision.mode_source,
+        violations=tuple({"code": v.code, "field": v.field} for v in decision.violations),
+        waived=tuple(
+            {"code": w.code, "field": w.field, "override": w.override} for w in decision.waived
+        ),
+        notices=tuple({"code": n.code, "subject": n.subject} for n in decision.notices),
+        policy_revision=revision,
+        latency_us=latency_us,
+    )
+
+
+def call_facts(request: CallRequest, ownership: Ownership, binding: Binding | None) -> CallFacts:
+    """Note the request and who LiteLLM says sent it."""
+    principal = request.principal
+    return CallFacts(
+        call_id=request.call_id,
+        trace_id=request.trace.trace_id,
+        trace_source=request.trace.source,
+        started_at_ns=request.started_at_ns,
+        route=request.shape.route,
+        call_type=request.shape.call_type,
+        parent_call_id=ownership.values.get("parent_call_id"),
+        span_id=ownership.values.get("span_id", request.trace.parent_span_id),
+        client_retry_count=request.client_retry_count,
+        principal_team=principal.team,
+        principal_key_hash=principal.key_hash,
+        principal_org=principal.org,
+        principal_bound=binding is not None,
+    )
+
+
+def ownership_facts(ownership: Ownership, decision: Decision) -> OwnershipFacts:
+    """Who pays is the policy's to say; what was claimed stands beside it."""
+    values, derived = ownership.values, decision.ownership
+    return OwnershipFacts(
+        owner_team=derived.get("owner_team"),
+        claimed_owner_team=values.get("owner_team"),
+        service=values.get("service"),
+        environment=values.get("environment"),
+        workflow_id=values.get("workflow_id"),
+        feature=values.get("feature"),
+        tenant_id_hash=values.get("tenant_id_hash"),
+        user_id_hash=values.get("user_id_hash"),
+        initiator=values.get("initiator"),
+        cost_center=derived.get("cost_center"),
+        business_unit=derived.get("business_unit"),
+        extra={
+            name: value
+            for name, value in values.items()
+            if name not in _KNOWN_FIELDS and name not in _CALL_FIELDS
+        },
+        sources={name: source.value for name, source in ownership.sources.items()},
+    )
