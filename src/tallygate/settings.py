@@ -24,7 +24,12 @@ _PREFIX: Final = "TALLYGATE_"
 class Settings(BaseSettings):
     """Every TALLYGATE_* variable; docs/operating.md has the table."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_ignore_empty=True,  # `TALLYGATE_HASH_KEY=` is no key, not the empty one
+        extra="forbid",
+        frozen=True,
+    )
 
     policies: Path | None = None
     """Folder of the policies; by default `policies` beside the proxy's config file."""
@@ -57,14 +62,16 @@ class Settings(BaseSettings):
         return self.ledger_url or f"sqlite:///{(self.state_folder(base) / 'ledger.db').absolute()}"
 
 
-def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+def read_settings() -> Settings:
     """Read the environment; a misspelt TALLYGATE_* variable is an error, not a silence."""
-    names = [name for name in (environment or os.environ) if name.upper().startswith(_PREFIX)]
-    known = [_PREFIX + name.upper() for name in Settings.model_fields]
+    names = [name for name in os.environ if name.upper().startswith(_PREFIX)]
+    known = [name.upper() for name in Settings.model_fields]
     for name in names:
-        if name.upper() not in known:
-            close = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f" Did you mean {close[0]}?" if close else f" Known: {', '.join(known)}."
+        own = name.upper().removeprefix(_PREFIX)
+        if own not in known:
+            close = difflib.get_close_matches(own, known, n=1)
+            listed = ", ".join(_PREFIX + each for each in known)
+            hint = f" Did you mean {_PREFIX}{close[0]}?" if close else f" Known: {listed}."
             raise SettingsInvalid(f"{name} is not a variable that tallygate knows.{hint}")
     try:
         return Settings()

@@ -37,6 +37,9 @@ from tallygate.settings import Settings
 HANDLER: Final = "tallygate.proxy.handler"
 _EPHEMERAL: Final = frozenset({"tmpfs", "ramfs", "overlay"})
 _MOST_PROBLEMS: Final = 5
+_GATE_KEYS: Final = frozenset(
+    {"pid", "litellm", "policy_revision", "uncounted_attempts", "findings"}
+)
 
 
 class State(StrEnum):
@@ -62,6 +65,7 @@ def examine(settings: Settings, base: Path, now: str) -> Iterator[Check]:
     """Look at everything that a gate and its books need; `base` is the config's folder."""
     yield from _config(base)
     yield from _policies(settings.policies_folder(base), now)
+    yield _opa()
     yield from _spool(settings.spool_folder(base))
     yield from _ledger(settings.ledger(base))
     yield from _gates(settings.state_folder(base) / "gates")
@@ -84,7 +88,7 @@ def _config(base: Path) -> Iterator[Check]:
         if not isinstance(value, dict) or "model_list" not in value:
             continue
         named = True
-        yield _callbacks(path, value.get("litellm_settings") or {})
+        yield _callbacks(path, value.get("litellm_settings"))
     if not named:
         yield Check(
             "config",
@@ -94,8 +98,8 @@ def _config(base: Path) -> Iterator[Check]:
         )
 
 
-def _callbacks(path: Path, settings: dict[str, Any]) -> Check:
-    callbacks = settings.get("callbacks")
+def _callbacks(path: Path, settings: object) -> Check:
+    callbacks = settings.get("callbacks") if isinstance(settings, dict) else None
     remedy = f'In litellm_settings, write: callbacks: ["{HANDLER}"], a list with it first.'
     if callbacks == HANDLER:
         return Check("config", State.PROBLEM, f"{path}: callbacks is not a list", remedy)
@@ -125,8 +129,14 @@ def _policies(folder: Path, now: str) -> Iterator[Check]:
         yield Check("policies", State.OK, found)
         for problem in (p for p in checked.problems if p.severity != "error"):
             yield Check("policies", State.NOTE, str(problem))
-    opa = find_opa()
-    yield Check(
+
+
+def _opa() -> Check:
+    try:
+        opa = find_opa()
+    except EngineError as error:
+        return Check("opa", State.WARNING, str(error))
+    return Check(
         "opa",
         State.OK if opa else State.NOTE,
         f"OPA {opa.version}" if opa else "no opa on the PATH; it is needed to change Rego only",
@@ -196,9 +206,8 @@ def _gates(folder: Path) -> Iterator[Check]:
     revisions: set[str] = set()
     files = sorted(folder.glob("*.json")) if folder.is_dir() else []
     for file in files:
-        try:
-            gate = orjson.loads(file.read_bytes())
-        except (OSError, orjson.JSONDecodeError):
+        gate = _gate_in(file)
+        if gate is None:
             continue
         if not _is_alive(gate["pid"]):
             yield Check("gate", State.NOTE, f"worker {gate['pid']} ended without shutting down")
@@ -224,6 +233,17 @@ def _gates(folder: Path) -> Iterator[Check]:
         )
     if not files:
         yield Check("gate", State.NOTE, "no proxy with tallygate runs with this state folder")
+
+
+def _gate_in(file: Path) -> dict[str, Any] | None:
+    """Read what a worker wrote; None for what no worker of this release has written."""
+    try:
+        gate = orjson.loads(file.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    if not isinstance(gate, dict) or not gate.keys() >= _GATE_KEYS:
+        return None
+    return gate
 
 
 def _is_alive(pid: int) -> bool:
