@@ -214,6 +214,14 @@ async def test_a_root_path_is_not_part_of_a_route(path: str, is_ours: bool) -> N
     assert len(calls.opened) == is_ours
 
 
+async def test_a_line_feed_after_a_route_is_no_way_past_the_gate() -> None:
+    """The router takes such a path for the route: its patterns end in `$`."""
+    response, calls, _ = await asked(decides, f"{CHAT}%0A")
+
+    assert [state.rule.pattern for state in calls.opened] == [CHAT]
+    assert our_headers(response)
+
+
 async def test_what_is_no_request_passes_untouched() -> None:
     calls = WatchedCalls()
     scopes: list[Scope] = []

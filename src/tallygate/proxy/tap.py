@@ -88,5 +88,6 @@ def _rule(scope: Scope) -> RouteRule | None:
 
 
 def _path(scope: Scope) -> str:
+    """Return the path as the router reads it: its patterns end before a last line feed (`%0A`)."""
     path, root = str(scope.get("path", "")), str(scope.get("root_path", ""))
-    return path.removeprefix(root)
+    return path.removeprefix(root).removesuffix("\n")
