@@ -208,7 +208,8 @@ def test_a_trace_id_is_returned_and_forwarded_in_both_forms(
     ("headers", "field", "status"),
     [
         pytest.param([("x-tallygate-feature", "a\x01b")], "feature", 400, id="control character"),
-        pytest.param([("baggage", "k=v," * 16384)], "baggage", 400, id="64 kB of baggage"),
+        # 64 kB, which the unit tests have, is where some servers end the connection themselves.
+        pytest.param([("baggage", "k=v," * 15000)], "baggage", 400, id="60 kB of baggage"),
         pytest.param(
             [("x-tallygate-service", "batch-summaries")],
             "service",
