@@ -49,6 +49,7 @@ from tallygate.domain.policy.repetition import Repetition
 from tallygate.errors import SpoolError
 
 NOT_ASKED: Final = "not_asked"
+UNAVAILABLE: Final = "unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ class RequestLine:
         except Exception:  # noqa: BLE001 - whatever fails here, the answer is the blind one
             binding = policy.registry.binding_of(request.principal)
             blind = decide_blind(ownership, binding, policy.contract, policy.registry, at_ns)
-            return blind, "unavailable"
+            return blind, UNAVAILABLE
         if policy.is_remembered:
             self.memory.remember(revision, question, decision, decision.valid_until)
         return decision, "decided"
@@ -207,7 +208,7 @@ class RequestLine:
     ) -> Refusal | None:
         policy = self.policy
         if not decision.admitted:
-            if facts.status == "unavailable":
+            if facts.status == UNAVAILABLE:
                 return unavailable(facts.decision_id)
             return refusal_of(
                 decision,

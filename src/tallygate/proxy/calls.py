@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tallygate.application.facts import CallRequest
-from tallygate.application.flow import Admission, RequestLine
+from tallygate.application.flow import UNAVAILABLE, Admission, RequestLine
 from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.attribution.ownership import Claims
 from tallygate.domain.attribution.propagation import TRACE_HEADER_OUT, read_trace
@@ -41,6 +41,7 @@ class Calls:
     def __init__(self, line: RequestLine, journal: Journal) -> None:
         self._line = line
         self._journal = journal
+        self._is_blind = False
 
     # The tap's side.
 
@@ -114,8 +115,16 @@ class Calls:
                     client_retry_count=state.client_retry_count,
                 )
             )
+            self._say_if_blind(state.admission)
         if state.admission.refusal is not None:
             raise RefusedByPolicy(state.admission.refusal)
+
+    def _say_if_blind(self, admission: Admission) -> None:
+        """Log the moment at which the policy stops answering, and the one at which it is back."""
+        is_blind = admission.decision.status == UNAVAILABLE
+        if is_blind != self._is_blind:
+            self._is_blind = is_blind
+            log.error("decision_unavailable") if is_blind else log.warning("decision_available")
 
     # The hooks around a provider call.
 
