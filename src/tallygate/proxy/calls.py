@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tallygate.application.facts import CallRequest
@@ -33,6 +35,9 @@ _TAKES_HEADERS: Final = frozenset(
     {"acompletion", "aembedding", "aresponses", "anthropic_messages", "atext_completion"}
 )
 """Call types whose `extra_headers` LiteLLM sends on to the provider as headers."""
+_OURS_TO_SEND: Final = frozenset({"traceparent", TRACE_HEADER_OUT})
+"""A caller's `extra_headers` of these names, in any spelling, would go out beside the gate's."""
+_HASHED: Final = re.compile(r"(hashed-jwt-)?[0-9a-f]{64}")
 
 
 class Calls:
@@ -85,7 +90,7 @@ class Calls:
             return
         state.principal = Principal(
             team=_text(key, "team_id"),
-            key_hash=_text(key, "api_key"),
+            key_hash=_key_hash(key, state.headers),
             org=_text(key, "org_id"),
             key_metadata=_metadata(key, "metadata"),
             team_metadata=_metadata(key, "team_metadata"),
@@ -134,11 +139,11 @@ class Calls:
         attempt = self._journal.begin(state, kwargs, call_type)
         if call_type not in _TAKES_HEADERS:
             return None
-        headers = kwargs.get("extra_headers")
-        kwargs["extra_headers"] = {
-            **(headers if isinstance(headers, Mapping) else {}),
-            **_trace_headers(state, attempt),
-        }
+        headers = kwargs.get("extra_headers") or {}
+        if not isinstance(headers, Mapping):
+            return None  # LiteLLM's to refuse
+        others = {name: v for name, v in headers.items() if name.lower() not in _OURS_TO_SEND}
+        kwargs["extra_headers"] = {**others, **_trace_headers(state, attempt)}
         return kwargs
 
     def on_wire(self, details: Mapping[str, Any]) -> None:
@@ -215,6 +220,22 @@ def _text_of(value: object) -> str | None:
 def _text(key: object, name: str) -> str | None:
     value = getattr(key, name, None)
     return value if isinstance(value, str) and value else None
+
+
+def _key_hash(key: object, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """
+    Return the key's hash as LiteLLM stores it.
+
+    LiteLLM hashes keys that begin with `sk-` and JWTs; any other key that a custom_auth returns
+    comes as it is, and one that the caller sent is the key itself, whatever it looks like.
+    """
+    text = _text(key, "api_key")
+    if text is None:
+        return None
+    sent = text.encode("utf-8", "replace")
+    if _HASHED.fullmatch(text) and not any(sent in value for _, value in headers):
+        return text
+    return hashlib.sha256(sent).hexdigest()
 
 
 def _metadata(key: object, name: str) -> Mapping[str, Any]:
