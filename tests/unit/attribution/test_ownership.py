@@ -202,6 +202,8 @@ def test_a_hash_that_does_not_look_like_one_is_malformed() -> None:
     [
         pytest.param("Team Support", id="a blank"),
         pytest.param("jane@example.com", id="an address"),
+        pytest.param("jane%40example.com", id="an address in percent-encoding"),
+        pytest.param("jane\uff20example.com", id="an address with a wide @"),
         pytest.param("team\u00a0support", id="a no-break space"),
         pytest.param("team\tsupport", id="a tab"),
         pytest.param("team\x00", id="a NUL"),

@@ -227,9 +227,14 @@ def _clean(value: object, limits: Limits) -> str | _Malformed:
     text = unicodedata.normalize("NFC", value).strip()
     if len(text) > limits.value_chars:
         return _MALFORMED
-    if "@" in text or any(unicodedata.category(c).startswith(("C", "Z")) for c in text):
+    if _holds_at(text) or any(unicodedata.category(c).startswith(("C", "Z")) for c in text):
         return _MALFORMED
     return text
+
+
+def _holds_at(text: str) -> bool:
+    """Whether there is an @, also a wide or small one, or one in percent-encoding."""
+    return "@" in unicodedata.normalize("NFKC", text) or "%40" in text
 
 
 def _accepted(spec: FieldSpec, text: str | _Malformed) -> str | _Malformed:
