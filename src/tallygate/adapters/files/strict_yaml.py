@@ -22,6 +22,7 @@ import yaml
 from tallygate.errors import PoliciesInvalid, Problem
 
 _MAX_BYTES: Final = 16 * 1024 * 1024
+_MAX_DEPTH: Final = 100
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _PLAIN_WORDS: Final = {"true": True, "false": False, "null": None}
 # Plain scalars that some reader takes for something other than text.
@@ -99,6 +100,8 @@ def read_yaml(path: Path, *, shown_as: str | None = None) -> Document:
 def parse_yaml(text: str, file: str) -> Document:
     """Parse text as `read_yaml` does; `file` is only for messages."""
     try:
+        if _is_too_deep(text):
+            raise _invalid(file, f"is nested too deeply: more than {_MAX_DEPTH} levels")
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -120,6 +123,19 @@ def parse_yaml(text: str, file: str) -> Document:
     if reader.problems:
         raise PoliciesInvalid(reader.problems)
     return Document(file, value, reader.marks)
+
+
+def _is_too_deep(text: str) -> bool:
+    """Whether composing it would recurse too far: libyaml ends the process then."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _MAX_DEPTH:
+                return True
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return False
 
 
 def _is_ambiguous(text: str) -> bool:

@@ -346,3 +346,9 @@ def test_what_is_taken_means_the_same_to_opa(
         assert json.dumps(result["expressions"][0]["value"], sort_keys=True) == json.dumps(
             value, sort_keys=True
         )
+
+
+@pytest.mark.parametrize("opening", ["[", "- ", "{a: "], ids=["flow list", "block list", "map"])
+def test_nesting_that_would_end_the_process_is_refused(opening: str) -> None:
+    with pytest.raises(PoliciesInvalid, match="nested too deeply"):
+        parse_yaml(opening * 50_000, "deep.yaml")
