@@ -65,8 +65,7 @@ class Journal:
             span_id=self._line.new_id().replace("-", "")[-16:],
             deployment_id=wire.deployment_of(kwargs),
         )
-        tier = kwargs.get("service_tier")
-        attempt.request_service_tier = tier if isinstance(tier, str) else None
+        attempt.request_service_tier = wire.tier_of(kwargs)
         state.attempts.append(attempt)
         current_attempt.set(attempt)
         return attempt
@@ -127,7 +126,7 @@ class Journal:
     def failed(self, state: CallState, exception: BaseException) -> None:
         """Take a provider's failure."""
         attempt = self._leave(state)
-        state.seen_failure = id(exception)
+        state.seen_failure = exception
         if attempt is None or attempt.is_closed or attempt.facts is None:
             return
         now_ns = self._line.clock.now_ns()
@@ -172,7 +171,7 @@ class Journal:
     def log_failed(self, state: CallState, details: Mapping[str, Any], result: object) -> None:
         """Take a failure that no deployment hook reports: a stream that broke off."""
         exception = details.get("exception")
-        if not isinstance(exception, BaseException) or id(exception) == state.seen_failure:
+        if not isinstance(exception, BaseException) or exception is state.seen_failure:
             return
         if details.get("litellm_no_upstream_llm_call") is True:
             return

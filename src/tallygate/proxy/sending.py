@@ -11,7 +11,8 @@ Errors  What cannot be watched is named by `watch_sends`; attempts are then open
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -19,9 +20,14 @@ from typing import Any, Final, Protocol
 import aiohttp
 import httpx
 
+log = logging.getLogger("tallygate.proxy")
+
 _HTTPCORE_STARTS: Final = frozenset(
     {"http11.send_request_headers.started", "http2.send_request_headers.started"}
 )
+
+_TUNNEL: Final = "CONNECT"
+"""What a proxy is asked before a request can go through it; no provider sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class Target:
 
 
 class Watcher(Protocol):
-    """What the journal wants to hear. Neither method may raise or wait."""
+    """What the journal wants to hear. No method may wait; what one raises ends here."""
 
     def is_awaiting_send(self) -> bool:
         """Whether a send in this context belongs to an attempt."""
@@ -46,35 +52,77 @@ class Watcher(Protocol):
 
 def watch_sends(watcher: Watcher) -> tuple[str, ...]:
     """Watch both HTTP clients; returns the names of those that could not be."""
-    missing = []
+    missing, guarded = [], _Guarded(watcher)
     for name, install in (("aiohttp", _watch_aiohttp), ("httpx", _watch_httpx)):
         try:
-            install(watcher)
+            install(guarded)
         except (AttributeError, TypeError):
             missing.append(name)
     return tuple(missing)
 
 
+class _Guarded:
+    """A watcher whose own failure stays out of the request that it was to account for."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def is_awaiting_send(self) -> bool:
+        try:
+            return self._watcher.is_awaiting_send()
+        except Exception as error:  # noqa: BLE001 - accounting may not fail the request
+            _report("is_awaiting_send", error)
+            return False
+
+    def on_send(self, target: Target) -> None:
+        try:
+            self._watcher.on_send(target)
+        except Exception as error:  # noqa: BLE001 - as above
+            _report("on_send", error)
+
+    def on_status(self, target: Target, status: int) -> None:
+        try:
+            self._watcher.on_status(target, status)
+        except Exception as error:  # noqa: BLE001 - as above
+            _report("on_status", error)
+
+
+def _report(method: str, error: Exception) -> None:
+    log.error("send_not_noted method=%s error=%s", method, type(error).__name__)
+
+
 def _watch_aiohttp(watcher: Watcher) -> None:
     request: Any = aiohttp.ClientRequest
     response: Any = aiohttp.ClientResponse
-    write_bytes, start = request.write_bytes, response.start
+    send, write_bytes, start = request.send, request.write_bytes, response.start
+
+    def is_watched(message: Any) -> bool:
+        return message.method != _TUNNEL and watcher.is_awaiting_send()
+
+    async def watched_send(self: Any, *args: Any) -> Any:
+        if not self.body and is_watched(self):  # written at once, not by `write_bytes`
+            watcher.on_send(_aiohttp_target(self))
+        return await send(self, *args)
 
     async def watched_write_bytes(self: Any, writer: Any, conn: Any, *args: Any) -> None:
-        if watcher.is_awaiting_send():
-            target = Target(self.method, self.url.host or "", self.url.path)
+        if self.body and is_watched(self):
+            target = _aiohttp_target(self)
             _before_first_byte(writer, conn, lambda: watcher.on_send(target))
         await write_bytes(self, writer, conn, *args)
 
     async def watched_start(self: Any, *args: Any) -> Any:
         started = await start(self, *args)
-        if watcher.is_awaiting_send():
-            target = Target(self.method, self.url.host or "", self.url.path)
-            watcher.on_status(target, self.status)
+        if is_watched(self):
+            watcher.on_status(_aiohttp_target(self), self.status)
         return started
 
+    request.send = watched_send
     request.write_bytes = watched_write_bytes
     response.start = watched_start
+
+
+def _aiohttp_target(message: Any) -> Target:
+    return Target(message.method, message.url.host or "", message.url.path)
 
 
 def _before_first_byte(writer: Any, conn: Any, notify: Callable[[], None]) -> None:
@@ -114,14 +162,17 @@ def _watch_httpx(watcher: Watcher) -> None:
         if not watcher.is_awaiting_send() or "trace" in request.extensions:
             response: httpx.Response = await send_async(self, request)
             return response
-        target = _target(request)
+        target, theirs = _target(request), request.extensions
 
-        async def trace(event: str, _info: object) -> None:
-            if event in _HTTPCORE_STARTS:
+        async def trace(event: str, info: Mapping[str, Any]) -> None:
+            if _begins(event, info):
                 watcher.on_send(target)
 
-        request.extensions = {**request.extensions, "trace": trace}
-        response = await send_async(self, request)
+        request.extensions = {**theirs, "trace": trace}
+        try:
+            response = await send_async(self, request)
+        finally:
+            request.extensions = theirs  # what follows, such as a redirect, takes them over
         watcher.on_status(target, response.status_code)
         return response
 
@@ -129,19 +180,30 @@ def _watch_httpx(watcher: Watcher) -> None:
         if not watcher.is_awaiting_send() or "trace" in request.extensions:
             response: httpx.Response = send_sync(self, request)
             return response
-        target = _target(request)
+        target, theirs = _target(request), request.extensions
 
-        def trace(event: str, _info: object) -> None:
-            if event in _HTTPCORE_STARTS:
+        def trace(event: str, info: Mapping[str, Any]) -> None:
+            if _begins(event, info):
                 watcher.on_send(target)
 
-        request.extensions = {**request.extensions, "trace": trace}
-        response = send_sync(self, request)
+        request.extensions = {**theirs, "trace": trace}
+        try:
+            response = send_sync(self, request)
+        finally:
+            request.extensions = theirs  # what follows, such as a redirect, takes them over
         watcher.on_status(target, response.status_code)
         return response
 
     asynchronous.handle_async_request = watched_async
     synchronous.handle_request = watched_sync
+
+
+def _begins(event: str, info: Mapping[str, Any]) -> bool:
+    """Whether the request itself begins, not the `CONNECT` that opens a proxy's tunnel for it."""
+    return (
+        event in _HTTPCORE_STARTS
+        and getattr(info.get("request"), "method", b"") != _TUNNEL.encode()
+    )
 
 
 def _target(request: httpx.Request) -> Target:

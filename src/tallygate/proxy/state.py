@@ -73,8 +73,8 @@ class CallState:
     admission: Admission | None = None
     attempts: list[Attempt] = field(default_factory=list)
     client_retry_count: int = 0
-    seen_failure: int = 0
-    """Identity of the last exception that a deployment hook has settled."""
+    seen_failure: BaseException | None = None
+    """The last exception that a deployment hook has settled."""
     client_gone: bool = False
     ended_at_ns: int | None = None
 

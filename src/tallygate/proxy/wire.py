@@ -36,6 +36,7 @@ CLIENT_CLOSED: Final = 499
 _REQUEST_ID_HEADERS: Final = ("llm_provider-x-request-id", "llm_provider-request-id")
 _TIMEOUTS: Final = frozenset({"Timeout", "APITimeoutError", "TimeoutError"})
 _SAFE_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,200}")
+_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _COUNTS_DEPTH: Final = 4
 
 
@@ -56,11 +57,16 @@ def attempt_facts(
         request_model=_token(details.get("model")) or "unknown",
         model_group=_token(metadata.get("model_group")),
         deployment_id=attempt.deployment_id or _token(model_info.get("id")),
-        region=_token(optional.get("aws_region_name") or optional.get("vertex_location")),
+        region=_word(optional.get("aws_region_name") or optional.get("vertex_location")),
         stream=details.get("stream") is True or optional.get("stream") is True,
         retry_of_event_id=retry_of,
-        request_service_tier=attempt.request_service_tier or _token(optional.get("service_tier")),
+        request_service_tier=attempt.request_service_tier or tier_of(optional),
     )
+
+
+def tier_of(params: Mapping[str, Any]) -> str | None:
+    """Read the service tier that the caller asks for; any text may stand there."""
+    return _word(params.get("service_tier"))
 
 
 def deployment_of(kwargs: Mapping[str, Any]) -> str | None:
@@ -218,11 +224,16 @@ def _token(value: object) -> str | None:
     return value if isinstance(value, str) and _SAFE_TOKEN.fullmatch(value) else None
 
 
+def _word(value: object) -> str | None:
+    """Read the name of a tier or a region, which a caller may have written: a short slug."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+
+
 def _counts(usage: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     """Keep counts and short names; prices, texts and lists that a provider adds stay out."""
     kept: dict[str, Any] = {}
     for key, value in usage.items():
-        if _token(key) is None:
+        if _token(key) is None or key == "cost":
             continue
         if isinstance(value, bool) or value is None:
             continue
