@@ -171,9 +171,11 @@ def test_an_attempt_that_is_put_on_the_wire_by_a_thread_is_the_one_that_was_begu
     assert len(call.state.attempts) == 1
 
 
-def test_the_requested_tier_is_kept_where_it_is_text(call: Call) -> None:
+def test_the_requested_tier_is_kept_where_it_is_a_short_word(call: Call) -> None:
     assert call.begin(service_tier="flex").request_service_tier == "flex"
     assert call.begin(service_tier=7).request_service_tier is None
+    assert call.begin(service_tier="tell me a secret").request_service_tier is None
+    assert call.begin(service_tier="x" * 33).request_service_tier is None
 
 
 # The moment of sending.
