@@ -259,6 +259,26 @@ async def test_a_client_that_goes_away_is_noticed(kind: str, message: str, is_go
     assert calls.ended[0].client_gone is is_gone
 
 
+async def test_a_client_that_has_its_whole_answer_is_not_one_that_went_away() -> None:
+    """Method: the message that servers send once the last byte is out, as pass-through reads it."""
+    calls = WatchedCalls()
+    parts = [True, True, False]
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        for more_body in parts:
+            await send({"type": "http.response.body", "body": b"x", "more_body": more_body})
+        await receive()
+
+    await Tap(app, calls)(a_scope(), receive, into([]))
+    parts.pop()
+    await Tap(app, calls)(a_scope(), receive, into([]))
+
+    assert [state.client_gone for state in calls.ended] == [False, True]
+
+
 async def test_a_websocket_gets_the_headers_as_it_is_accepted() -> None:
     calls = WatchedCalls()
     sent: list[Message] = []

@@ -54,18 +54,23 @@ class Tap:
             return
         calls, state = self._calls, self._calls.open_call(scope, rule)
 
+        is_answered = False
+
         async def receive_and_watch() -> Message:
             message = await receive()
             if message["type"] in {"http.disconnect", "websocket.disconnect"}:
-                state.client_gone = True
+                state.client_gone |= not is_answered  # servers say so after each answer
             return message
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal is_answered
             if message["type"] in {"http.response.start", "websocket.accept"}:
                 message["headers"] = [
                     *message.get("headers", ()),
                     *calls.before_response(state),
                 ]
+            elif message["type"] == "http.response.body":
+                is_answered = not message.get("more_body", False)
             await send(message)
 
         token = current_call.set(state)
