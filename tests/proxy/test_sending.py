@@ -460,6 +460,8 @@ def test_a_trace_of_the_callers_own_is_left_to_the_caller(ears: Ears, server: By
     "bodies",
     [
         pytest.param((BODY, b"", BODY), id="small ones"),
+        pytest.param((LARGE, LARGE), id="5 MB"),
+        pytest.param((large_upload, large_upload), id="5 MB in parts"),
     ],
 )
 def test_sends_over_tls_are_heard_once_and_first_and_come_to_an_end(

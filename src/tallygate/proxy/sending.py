@@ -130,10 +130,11 @@ def _before_first_byte(writer: Any, conn: Any, notify: Callable[[], None]) -> No
     Notify between the last Python line and the socket.
 
     aiohttp holds the headers back and writes them with the body in one go; uvloop collects writes
-    until the end of its turn unless the buffer's limit is passed, so the limit is set to nothing.
+    until the end of its turn unless the buffer's limit is passed, so the limit is set to a byte.
+    Not to nothing: TLS then pauses whoever writes while its buffer is empty, and never wakes them.
     """
     with suppress(AttributeError, NotImplementedError):
-        conn.protocol.transport.set_write_buffer_limits(high=0)
+        conn.protocol.transport.set_write_buffer_limits(high=1)
     write, write_lines = writer._write, writer._writelines  # noqa: SLF001 - the last stop
 
     def notified_write(chunk: Any) -> None:
