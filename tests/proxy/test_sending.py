@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import logging
 import socket
 import ssl
@@ -16,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import aiohttp
 import httpx
@@ -24,6 +23,7 @@ import pytest
 import uvloop
 
 from proxy.byte_server import ByteServer, certificate_for_here, served
+from proxy.http_clients import Aiohttp, Client, Httpx, HttpxSync, Opened, Upload
 from proxy.watched_sends import sends_watched_by
 from tallygate.proxy.sending import Target
 
@@ -33,7 +33,6 @@ LARGE: Final = bytes(range(256)) * 20_480
 """5 MB."""
 DEADLINE_S: Final = 20.0
 
-Upload = bytes | Callable[[], AsyncIterator[bytes]]
 current: ContextVar[str | None] = ContextVar("attempt_in_test", default=None)
 
 
@@ -62,80 +61,6 @@ class Ears:
     def _break(self, method: str) -> None:
         if method in self.broken:
             raise RuntimeError(SECRET)
-
-
-class Client(Protocol):
-    """What the tests ask of every HTTP client."""
-
-    async def send(self, method: str, url: str, body: Upload = b"") -> tuple[int, Any]: ...
-
-
-class Opened(Protocol):
-    """Makes a client for one test: follows redirects, may go through a proxy."""
-
-    async def __aenter__(self) -> Client: ...
-    async def __aexit__(self, *_: object) -> None: ...
-
-
-class Aiohttp:
-    """LiteLLM's own choice."""
-
-    def __init__(self, tls: ssl.SSLContext | None = None, proxy: str | None = None) -> None:
-        self._tls, self._proxy = tls, proxy
-
-    async def __aenter__(self) -> Client:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls or True), proxy=self._proxy
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
-
-    async def send(self, method: str, url: str, body: Upload = b"") -> tuple[int, Any]:
-        data = body() if callable(body) else io.BytesIO(body) if body else None
-        async with self._session.request(method, url, data=data) as response:
-            return response.status, await response.json()
-
-
-class Httpx:
-    """What LiteLLM takes when aiohttp is switched off."""
-
-    def __init__(self, tls: ssl.SSLContext | None = None, proxy: str | None = None) -> None:
-        self._client = httpx.AsyncClient(
-            verify=tls or True, proxy=proxy, follow_redirects=True, trust_env=False
-        )
-
-    async def __aenter__(self) -> Client:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
-
-    async def send(self, method: str, url: str, body: Upload = b"") -> tuple[int, Any]:
-        content = body() if callable(body) else body or None
-        response = await self._client.request(method, url, content=content)
-        return response.status_code, response.json()
-
-
-class HttpxSync:
-    """What LiteLLM's synchronous twins take."""
-
-    def __init__(self, tls: ssl.SSLContext | None = None, proxy: str | None = None) -> None:
-        self._client = httpx.Client(
-            verify=tls or True, proxy=proxy, follow_redirects=True, trust_env=False
-        )
-
-    async def __aenter__(self) -> Client:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._client.close()
-
-    async def send(self, method: str, url: str, body: Upload = b"") -> tuple[int, Any]:
-        content = iter([part async for part in body()]) if callable(body) else body or None
-        response = self._client.request(method, url, content=content)
-        return response.status_code, response.json()
 
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
