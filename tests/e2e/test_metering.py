@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -300,3 +301,17 @@ def test_sixteen_clients_at_once_are_all_counted(scenario: Scenario) -> None:
         c["provider_request_id"] for c in received
     }
     assert set(statuses(booked)) == {"ok"}
+
+
+def test_models_asked_at_once_are_each_booked_as_they_ended(scenario: Scenario) -> None:
+    """Method: a comma model is two provider calls of one request; the one fails, the other not."""
+    text = "[[standin: status=400 only=gpt-5.4-mini]] both"
+    with suppress(openai.APIError):
+        scenario.chat(text, model="gpt-5.4-mini,gpt-5.4")
+
+    booked, received = scenario.books(2)
+
+    ended = {row["request_model"]: (row["status"], row["price_status"]) for row in booked}
+    assert ended["gpt-5.4"] == ("ok", "priced")
+    assert ended["gpt-5.4-mini"] == ("error", "not_billed")
+    assert len(booked) == len(received)

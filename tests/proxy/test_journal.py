@@ -18,14 +18,15 @@ from tallygate.domain.ledger.events import (
 )
 from tallygate.proxy.journal import SENT_AGAIN
 from tallygate.proxy.sending import Target
-from tallygate.proxy.state import current_attempt
+from tallygate.proxy.state import begun_attempt, current_attempt
 
 
 @pytest.fixture(autouse=True)
 def _no_attempt_around() -> Iterator[None]:
-    token = current_attempt.set(None)
+    token, begun = current_attempt.set(None), begun_attempt.set(None)
     yield
     current_attempt.reset(token)
+    begun_attempt.reset(begun)
 
 
 @pytest.fixture

@@ -18,14 +18,15 @@ from tallygate.domain.ledger.events import (
     UsageSource,
 )
 from tallygate.proxy.journal import NO_OUTCOME, SETTLED_LATE
-from tallygate.proxy.state import current_attempt
+from tallygate.proxy.state import begun_attempt, current_attempt
 
 
 @pytest.fixture(autouse=True)
 def _no_attempt_around() -> Iterator[None]:
-    token = current_attempt.set(None)
+    token, begun = current_attempt.set(None), begun_attempt.set(None)
     yield
     current_attempt.reset(token)
+    begun_attempt.reset(begun)
 
 
 @pytest.fixture
@@ -118,11 +119,12 @@ def test_a_logged_failure_that_tells_nothing_settles_nothing(
     assert call.settled == []
 
 
-def test_of_two_attempts_that_wait_a_late_log_means_the_one_of_its_deployment(call: Call) -> None:
+def test_of_two_streams_that_wait_a_late_log_means_the_one_of_its_deployment(call: Call) -> None:
+    """Method: a stream is logged in the response's context, where no attempt was begun."""
     for deployment in ("dep-1", "dep-2"):
         call.begin(deployment)
-        call.on_wire()
-    current_attempt.set(None)
+        call.on_wire(stream=True)
+    begun_attempt.set(None)
     call.log(a_response())  # DETAILS speaks of dep-1
     call.log(a_response(), litellm_params={})
 
@@ -134,12 +136,36 @@ def test_of_two_attempts_that_wait_a_log_in_ones_own_context_means_that_one(call
     call.on_wire()
     call.begin("dep-2")
     call.on_wire()
-    current_attempt.set(first)
+    begun_attempt.set(first)
     call.log(a_response(), litellm_params={"model_info": {"id": "dep-2"}})
 
     (event,) = call.settled
     assert first.event is not None
     assert event.event_id == first.event.event_id
+
+
+def test_a_failure_of_one_try_never_settles_another_that_runs_beside_it(call: Call) -> None:
+    """Method: comma models and health checks run tries at once, each in a context of its own."""
+    call.begin("dep-1", model="openai/gpt-5.4")
+    call.on_wire()
+    call.begin("dep-2", model="openai/gpt-5.4-mini")
+    call.on_wire()
+    call.fail(a_failure())
+    call.log_failed(a_failure())
+
+    assert [e.attempt.deployment_id for e in call.settled if e.attempt] == ["dep-2"]
+
+
+def test_a_try_at_one_model_is_not_booked_as_another_that_runs_beside_it(call: Call) -> None:
+    call.begin("dep-1", model="anthropic/claude-sonnet-5-5")
+    call.on_wire(model="gpt-5.4", custom_llm_provider="openai")
+    call.answer(a_response())
+    call.end()
+
+    (event,) = call.settled
+    assert event.attempt is not None
+    assert event.attempt.provider == "anthropic"
+    assert event.attempt.request_model == "claude-sonnet-5-5"
 
 
 def test_a_log_after_everything_was_settled_is_dropped(call: Call) -> None:

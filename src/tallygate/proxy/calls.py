@@ -84,6 +84,14 @@ class Calls:
 
     # Authentication and decision.
 
+    def open_untapped(self, scope: Mapping[str, Any], rule: RouteRule) -> CallState:
+        """Open the state of a call that the tap took for none that reaches a provider."""
+        log.warning("call_not_tapped route=%s", rule.pattern)
+        state = self.open_call(scope, rule)
+        current_call.set(state)
+        self._journal.end_call(state)  # nobody will say when its response ends
+        return state
+
     def know_principal(self, state: CallState, key: object) -> None:
         """Note who LiteLLM says is calling; the first hook that knows it counts."""
         if state.principal.key_hash is not None or state.principal.team is not None:
@@ -150,7 +158,7 @@ class Calls:
         params = details.get("litellm_params")
         if details.get("litellm_no_upstream_llm_call") is True or not isinstance(params, Mapping):
             return  # LiteLLM logs requests that it rejected itself in the same way
-        state = self._state()
+        state = current_call.get() or self._state()
         if metering_of(_text_of(details.get("call_type")), state.rule.metering) is Metering.FREE:
             return
         if state.admission is None:
@@ -178,7 +186,7 @@ class Calls:
     def _state(self) -> CallState:
         """Find the current call; make one for what LiteLLM does without a client."""
         state = current_call.get()
-        if state is None or (state.rule is INTERNAL and state.attempts and not state.pending()):
+        if state is None or (state.rule is INTERNAL and state.is_over()):
             state = self.open_call({}, INTERNAL)
             current_call.set(state)
         return state

@@ -30,7 +30,12 @@ from tallygate.domain.ledger.events import NOT_SENT, Outcome, Status, UsageSourc
 from tallygate.errors import SpoolError
 from tallygate.proxy import wire
 from tallygate.proxy.sending import Target
-from tallygate.proxy.state import Attempt, CallState, current_attempt
+from tallygate.proxy.state import (
+    Attempt,
+    CallState,
+    begun_attempt,
+    current_attempt,
+)
 
 log = logging.getLogger("tallygate.proxy")
 
@@ -66,8 +71,10 @@ class Journal:
             deployment_id=wire.deployment_of(kwargs),
         )
         attempt.request_service_tier = wire.tier_of(kwargs)
+        attempt.asked_model = wire.model_of(kwargs)
         state.attempts.append(attempt)
         current_attempt.set(attempt)
+        begun_attempt.set(attempt)
         return attempt
 
     def on_wire(self, state: CallState, admission: Admission, details: Mapping[str, Any]) -> None:
@@ -79,12 +86,12 @@ class Journal:
             attempt = Attempt(0, now_ns, admission.call.call_type)
             state.attempts.append(attempt)
             current_attempt.set(attempt)
-        before = [a for a in state.attempts if a.facts is not None]
-        last = before[-1].event if before else None
-        attempt.number = len(before) + 1
-        attempt.admission = admission
+        failures = [a.event for a in state.attempts if a.failed and a.event is not None]
+        state.sends += 1
+        attempt.number = state.sends
+        attempt.call, attempt.admission = state, admission
         attempt.facts = wire.attempt_facts(
-            attempt, details, now_ns, last.event_id if last is not None else None
+            attempt, details, now_ns, failures[-1].event_id if failures else None
         )
         if _kind_of(attempt) not in self._watched:
             self._open(attempt)
@@ -126,7 +133,8 @@ class Journal:
     def failed(self, state: CallState, exception: BaseException) -> None:
         """Take a provider's failure."""
         attempt = self._leave(state)
-        state.seen_failure = exception
+        if attempt is not None:
+            attempt.failed = True
         if attempt is None or attempt.is_closed or attempt.facts is None:
             return
         now_ns = self._line.clock.now_ns()
@@ -171,7 +179,7 @@ class Journal:
     def log_failed(self, state: CallState, details: Mapping[str, Any], result: object) -> None:
         """Take a failure that no deployment hook reports: a stream that broke off."""
         exception = details.get("exception")
-        if not isinstance(exception, BaseException) or exception is state.seen_failure:
+        if not isinstance(exception, BaseException):
             return
         if details.get("litellm_no_upstream_llm_call") is True:
             return
@@ -212,6 +220,7 @@ class Journal:
             if not state.pending():
                 self._lingering.discard(state)
             elif at_end or now_ns - (state.ended_at_ns or now_ns) > self._grace_ns:
+                self.write_answers(state)
                 for attempt in state.pending():
                     self._give_up(state, attempt, now_ns)
                 self._lingering.discard(state)
@@ -227,35 +236,46 @@ class Journal:
         if attempt is None or attempt not in state.attempts:
             return None
         current_attempt.set(attempt.parent)
+        if attempt.facts is None:
+            attempt.settled = True  # a wrapper, or refused before it was sent: never an event
         return attempt
 
     def _find(self, state: CallState, details: Mapping[str, Any]) -> Attempt | None:
-        """Find the attempt that a late hook speaks of: LiteLLM shares one object over all."""
+        """
+        Find the attempt that a late hook speaks of: LiteLLM shares one object over all.
+
+        LiteLLM logs in the context of the try, which knows it; but a stream is logged from the
+        response's context, and then only a stream (or what no deployment hook began) can be meant.
+        """
+        own = begun_attempt.get()
+        if own is not None and own in state.attempts:
+            return own if self._is_opened(own) and not own.is_closed else None
         waiting = [
             attempt
             for attempt in state.attempts
-            if self._is_opened(attempt) and not attempt.is_closed
+            if attempt.facts is not None
+            and (attempt.facts.stream or attempt.asked_model is None)
+            and self._is_opened(attempt)
+            and not attempt.is_closed
         ]
-        if len(waiting) < 2:
-            return waiting[0] if waiting else None
-        current = current_attempt.get()
-        if current in waiting:
-            return current
         deployment = wire.deployment_of(details.get("litellm_params") or {})
         same = [attempt for attempt in waiting if attempt.deployment_id == deployment]
-        return (same or waiting)[-1]
+        candidates = same or waiting
+        return candidates[-1] if candidates else None
 
     def _cache_hit(self, state: CallState, details: Mapping[str, Any], result: object) -> None:
-        admission = state.admission
+        admission, own = state.admission, begun_attempt.get()
         unsent = [a for a in state.attempts if a.facts is None and not a.settled]
         if admission is None or not unsent:
             return
-        attempt = unsent[-1]
-        for wrapper in unsent:
-            wrapper.settled = True
+        attempt = own if own in unsent and own is not None else unsent[-1]
+        around: Attempt | None = attempt
+        while around is not None:
+            around.settled = True
+            around = around.parent
         streamed = details.get("async_complete_streaming_response")
         now_ns = self._line.clock.now_ns()
-        attempt.number = 1 + sum(1 for a in state.attempts if a.facts is not None)
+        attempt.number = state.sends + 1
         outcome = wire.answered(
             streamed if streamed is not None else result, began_ns=attempt.began_ns, now_ns=now_ns
         )
@@ -270,6 +290,9 @@ class Journal:
         assert attempt.facts is not None, "only what LiteLLM sends is opened"
         assert attempt.admission is not None, "nothing is sent before it was decided"
         attempt.event = self._line.open(attempt.admission, attempt.facts)
+        call = attempt.call
+        if call is not None and call.ended_at_ns is not None:
+            self._lingering.add(call)  # made after the response, by a logging callback, say
 
     def _is_opened(self, attempt: Attempt) -> bool:
         """Whether it is open; one that was sent behind our back is opened now, late."""
@@ -285,13 +308,15 @@ class Journal:
         assert before is not None
         now_ns = self._line.clock.now_ns()
         outcome = Outcome(
-            status=Status.UNKNOWN if status is None else Status.ERROR,
+            status=Status.UNKNOWN if status is None or status < 400 else Status.ERROR,
             settled_at_ns=now_ns,
             http_status=status,
             detail=SENT_AGAIN,
         )
         self._write(lambda: self._line.settle(before, outcome))
-        attempt.number += 1
+        if attempt.call is not None:
+            attempt.call.sends += 1
+            attempt.number = attempt.call.sends
         attempt.provider_status = None
         attempt.facts = replace(
             attempt.facts,

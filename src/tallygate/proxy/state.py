@@ -32,8 +32,12 @@ class Attempt:
     span_id: str = ""
     deployment_id: str | None = None
     request_service_tier: str | None = None
+    asked_model: str | None = None
+    """The model as the router chose it, with its provider's prefix."""
+    failed: bool = False
     facts: AttemptFacts | None = None
     """Set when LiteLLM is about to send it; a wrapper is never sent."""
+    call: CallState | None = None
     admission: Admission | None = None
     event: Event | None = None
     """Set when it is opened in the spool: as its first byte leaves, or before."""
@@ -73,10 +77,14 @@ class CallState:
     admission: Admission | None = None
     attempts: list[Attempt] = field(default_factory=list)
     client_retry_count: int = 0
-    seen_failure: BaseException | None = None
-    """The last exception that a deployment hook has settled."""
+    sends: int = 0
+    """How many tries went on the wire, resends included; numbers the next one."""
     client_gone: bool = False
     ended_at_ns: int | None = None
+
+    def is_over(self) -> bool:
+        """Whether there were attempts and all of them have ended."""
+        return bool(self.attempts) and all(attempt.is_closed for attempt in self.attempts)
 
     def pending(self) -> list[Attempt]:
         """List attempts that went on the wire and have no outcome in the spool yet."""
@@ -85,3 +93,6 @@ class CallState:
 
 current_call: ContextVar[CallState | None] = ContextVar("tallygate_call", default=None)
 current_attempt: ContextVar[Attempt | None] = ContextVar("tallygate_attempt", default=None)
+"""The attempt that runs in this context now; the wrapper around it once it is over."""
+begun_attempt: ContextVar[Attempt | None] = ContextVar("tallygate_begun", default=None)
+"""The attempt that this context began last; what LiteLLM logs later is about it."""

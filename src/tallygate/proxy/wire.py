@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import litellm
+
 from tallygate.domain.ledger.events import AttemptFacts, Outcome, Status, UsageSource
 from tallygate.proxy.state import Attempt
 
@@ -47,14 +49,18 @@ def attempt_facts(
     params = _mapping(details.get("litellm_params"))
     metadata = _metadata(params)
     optional = _mapping(details.get("optional_params"))
+    provider = _token(details.get("custom_llm_provider") or params.get("custom_llm_provider"))
+    model = _token(details.get("model"))
+    if attempt.asked_model and model and not attempt.asked_model.endswith(model):
+        # Tries at several models run at once, and LiteLLM's details are of another one.
+        provider, model = _provider_and_model(attempt.asked_model)
     model_info = _mapping(metadata.get("model_info") or params.get("model_info"))
     return AttemptFacts(
         number=attempt.number,
         opened_at_ns=opened_at_ns,
         operation=OPERATIONS.get(attempt.call_type, attempt.call_type),
-        provider=_token(details.get("custom_llm_provider") or params.get("custom_llm_provider"))
-        or "unknown",
-        request_model=_token(details.get("model")) or "unknown",
+        provider=provider or "unknown",
+        request_model=model or "unknown",
         model_group=_token(metadata.get("model_group")),
         deployment_id=attempt.deployment_id or _token(model_info.get("id")),
         region=_word(optional.get("aws_region_name") or optional.get("vertex_location")),
@@ -67,6 +73,11 @@ def attempt_facts(
 def tier_of(params: Mapping[str, Any]) -> str | None:
     """Read the service tier that the caller asks for; any text may stand there."""
     return _word(params.get("service_tier"))
+
+
+def model_of(kwargs: Mapping[str, Any]) -> str | None:
+    """Read the model that the router chose from a deployment hook's kwargs."""
+    return _token(kwargs.get("model"))
 
 
 def deployment_of(kwargs: Mapping[str, Any]) -> str | None:
@@ -203,6 +214,14 @@ def body_metadata(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Read the client's own `metadata`, before LiteLLM mixes its own into it."""
     body = _mapping(_mapping(data.get("proxy_server_request")).get("body"))
     return _mapping(body.get("metadata"))
+
+
+def _provider_and_model(asked: str) -> tuple[str | None, str]:
+    try:
+        model, provider, _, _ = litellm.get_llm_provider(model=asked)
+    except Exception:  # noqa: BLE001 - LiteLLM raises its own for a name that it does not know
+        return None, asked
+    return _token(provider), model
 
 
 def _metadata(params: Mapping[str, Any]) -> Mapping[str, Any]:
