@@ -13,6 +13,7 @@ from typing import Any
 
 from tallygate.proxy.calls import UNKNOWN_CALL_TYPE, Calls
 from tallygate.proxy.state import current_call
+from tallygate.proxy.tap import rule_in
 
 
 def wrap_authentication(
@@ -25,9 +26,12 @@ def wrap_authentication(
         key = await authenticate(*args, **kwargs)
         state = current_call.get()
         request = kwargs.get("request", args[0] if args else None)
+        is_tapped = state is not None
+        if state is None and request is not None and (rule := rule_in(request.scope)) is not None:
+            state = calls.open_untapped(request.scope, rule)
         if state is not None:
             calls.know_principal(state, key)
-            if state.rule.decided_in == "auth" and request is not None:
+            if request is not None and (state.rule.decided_in == "auth" or not is_tapped):
                 calls.admit(state, _request_data(request), UNKNOWN_CALL_TYPE)
         return key
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 import functools
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from litellm.integrations.custom_logger import CustomLogger
 
 from tallygate.proxy.calls import UNKNOWN_CALL_TYPE, Calls
+from tallygate.proxy.routes import UNKNOWN
 from tallygate.proxy.state import current_call
 
 log = logging.getLogger("tallygate.proxy")
@@ -65,7 +66,7 @@ class _PROXY_Gate(CustomLogger):  # type: ignore[misc]  # noqa: N801 - see the m
         """Decide, and refuse or stamp. Raises RefusedByPolicy."""
         state = current_call.get()
         if state is None:
-            return None
+            state = self._calls.open_untapped(_scope_of(data), UNKNOWN)
         self._calls.know_principal(state, user_api_key_dict)
         self._calls.admit(state, data, call_type)
         return data
@@ -131,6 +132,20 @@ class _PROXY_Gate(CustomLogger):  # type: ignore[misc]  # noqa: N801 - see the m
         end_time: Any,
     ) -> None:
         self._calls.log_failed(kwargs, response_obj)
+
+
+def _scope_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the request's headers, as LiteLLM passes them on, into ASGI's shape."""
+    request = data.get("proxy_server_request")
+    headers = request.get("headers") if isinstance(request, Mapping) else None
+    pairs = headers.items() if isinstance(headers, Mapping) else ()
+    return {
+        "headers": [
+            (name.lower().encode("latin-1", "replace"), value.encode("utf-8", "replace"))
+            for name, value in pairs
+            if isinstance(name, str) and isinstance(value, str)
+        ]
+    }
 
 
 def _name(call_type: object) -> str:

@@ -90,10 +90,12 @@ class _Installed:
         self._check.remove()
 
     async def _keep_house(self) -> None:
-        self._check.note(*_order_of_callbacks(self._gate))
-        self._check.write()
+        is_noted = False
         while True:
             try:
+                if not is_noted:
+                    self._check.note(*_order_of_callbacks(self._gate))
+                    is_noted = True
                 self._journal.sweep()
                 self._parts.line.write_held_refusals()
                 if self._parts.drain is not None:

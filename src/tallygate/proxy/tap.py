@@ -7,7 +7,8 @@ response all run inside it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import os
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -48,7 +49,7 @@ class Tap:
         self._calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        rule = _rule(scope) if scope["type"] in {"http", "websocket"} else None
+        rule = rule_in(scope) if scope["type"] in {"http", "websocket"} else None
         if rule is None:
             await self.app(scope, receive, send)
             return
@@ -81,18 +82,34 @@ class Tap:
             calls.end_call(state)
 
 
-def _rule(scope: Scope) -> RouteRule | None:
+def rule_in(scope: Scope) -> RouteRule | None:
     """Find the rule of a route that can reach a provider; None for all others."""
-    path = _path(scope)
-    rule = rule_of(path, scope.get("method", WEBSOCKET))
-    if rule.known or is_llm_path(path):
-        return rule
-    if InitPassThroughEndpointHelpers.is_registered_pass_through_route(path):
-        return CUSTOM_PASS_THROUGH
+    method = scope.get("method", WEBSOCKET)
+    for path in dict.fromkeys(_paths(scope)):
+        rule = rule_of(path, method)
+        if rule.known or is_llm_path(path):
+            return rule
+        if InitPassThroughEndpointHelpers.is_registered_pass_through_route(path):
+            return CUSTOM_PASS_THROUGH
     return None
 
 
-def _path(scope: Scope) -> str:
-    """Return the path as the router reads it: its patterns end before a last line feed (`%0A`)."""
-    path, root = str(scope.get("path", "")), str(scope.get("root_path", ""))
-    return path.removeprefix(root).removesuffix("\n")
+def _paths(scope: Scope) -> Iterator[str]:
+    """
+    Read the path in every way that a router behind the tap may.
+
+    LiteLLM sets the root path of `SERVER_ROOT_PATHS` in a middleware of its own, later than this.
+    """
+    path = str(scope.get("path", ""))
+    for whole in (path, path.rstrip("\n")):  # Starlette's patterns match before a last line feed
+        yield whole
+        for prefix in (str(scope.get("root_path", "")).rstrip("/"), *_root_paths()):
+            if prefix and whole.startswith(f"{prefix}/"):
+                yield whole.removeprefix(prefix)
+
+
+@lru_cache(maxsize=1)
+def _root_paths() -> tuple[str, ...]:
+    listed = os.environ.get("SERVER_ROOT_PATHS", "").split(",")
+    named = [name.strip().strip("/") for name in (os.environ.get("SERVER_ROOT_PATH", ""), *listed)]
+    return tuple(f"/{name}" for name in named if name)
