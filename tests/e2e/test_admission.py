@@ -265,7 +265,8 @@ def test_repeated_refusals_share_an_event(ask: Ask, proxy: RunningProxy, policie
     proxy.stop()
 
     settled_rows(proxy, policies, 0)
-    refused = [row for row in rows(proxy, kind="refusal") if row["feature"] == "never-registered"]
+    unknown = [{"code": "ownership_unknown", "field": "feature"}]
+    refused = [row for row in rows(proxy, kind="refusal") if row["violations"] == unknown]
 
     assert sum(row["call_count"] for row in refused) == 30
     assert len(refused) < 20

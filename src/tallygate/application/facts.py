@@ -27,6 +27,7 @@ _KNOWN_FIELDS: Final = frozenset(
         "initiator",
     }
 )
+_NOT_ACCEPTED: Final = frozenset({"ownership_malformed", "ownership_unknown"})
 _CALL_FIELDS: Final = frozenset({"owner_team", "parent_call_id", "span_id"})
 
 
@@ -85,8 +86,16 @@ def call_facts(request: CallRequest, ownership: Ownership, binding: Binding | No
 
 
 def ownership_facts(ownership: Ownership, decision: Decision) -> OwnershipFacts:
-    """Who pays is the policy's to say; what was claimed stands beside it."""
-    values, derived = ownership.values, decision.ownership
+    """
+    Note who pays, which is the policy's to say, and beside it what was claimed.
+
+    A value that the policy did not accept could be anything, a name or a key among it, and an
+    event is for ever: the violation says which field it was, the value goes no further.
+    """
+    rejected = {v.field for v in decision.violations if v.code in _NOT_ACCEPTED}
+    rejected |= {w.field for w in decision.waived if w.code in _NOT_ACCEPTED}
+    values = {name: value for name, value in ownership.values.items() if name not in rejected}
+    derived = decision.ownership
     return OwnershipFacts(
         owner_team=derived.get("owner_team"),
         claimed_owner_team=values.get("owner_team"),
