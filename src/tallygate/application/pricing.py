@@ -43,6 +43,9 @@ _NO_ANSWER: Final = frozenset(
 )
 """Exceptions after which nobody knows what the provider did, whatever status they carry."""
 
+_MAY_BE_BILLED: Final = frozenset({408, 504, 524})
+"""Statuses of a provider, or of something before it, that gave up while the model worked."""
+
 _STORABLE: Final = Decimal(9_000_000)
 """Dollars that one entry can hold: 64 bits of 10**-12."""
 
@@ -79,6 +82,7 @@ def _answered_with_an_error(outcome: Outcome) -> bool:
         outcome.status is Status.ERROR
         and outcome.http_status is not None
         and outcome.http_status >= 400
+        and outcome.http_status not in _MAY_BE_BILLED
         and outcome.error_type not in _NO_ANSWER
     )
 
