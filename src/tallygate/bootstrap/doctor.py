@@ -38,7 +38,7 @@ HANDLER: Final = "tallygate.proxy.handler"
 _EPHEMERAL: Final = frozenset({"tmpfs", "ramfs", "overlay"})
 _MOST_PROBLEMS: Final = 5
 _GATE_KEYS: Final = frozenset(
-    {"pid", "litellm", "policy_revision", "uncounted_attempts", "findings"}
+    {"pid", "writer_id", "litellm", "policy_revision", "uncounted_attempts", "findings"}
 )
 
 
@@ -68,7 +68,7 @@ def examine(settings: Settings, base: Path, now: str) -> Iterator[Check]:
     yield _opa()
     yield from _spool(settings.spool_folder(base))
     yield from _ledger(settings.ledger(base))
-    yield from _gates(settings.state_folder(base) / "gates")
+    yield from _gates(settings.state_folder(base) / "gates", settings.spool_folder(base))
 
 
 def _config(base: Path) -> Iterator[Check]:
@@ -166,15 +166,18 @@ def _spool(folder: Path) -> Iterator[Check]:
     drained = not _is_free(resolved / LOCK_NAME)
     found = f"{folder}: {len(writers) - len(gone)} proxies write, {waiting} bytes held"
     yield Check("spool", State.OK, found)
-    if gone and not drained:
+    if drained:
+        yield Check("drain", State.OK, "running")
+    elif writers:
+        waits = f"no drain runs, and {len(gone)} ended and {len(writers) - len(gone)} live proxies"
         yield Check(
             "drain",
             State.PROBLEM,
-            f"{len(gone)} ended proxies left records, and no drain runs",
-            "Run: tallygate drain",
+            f"{waits} have written here",
+            "See drain.log in the state folder, or run: tallygate drain --follow",
         )
     else:
-        yield Check("drain", State.OK, "running" if drained else "not running; nothing waits")
+        yield Check("drain", State.OK, "not running; nothing waits")
 
 
 def _is_free(path: Path) -> bool:
@@ -191,25 +194,28 @@ def _is_free(path: Path) -> bool:
 def _ledger(url: str) -> Iterator[Check]:
     try:
         ledger = SqliteLedger(url, create=False)
+        if not Path(ledger.place).exists():
+            remedy = "The drain makes it with the first event."
+            yield Check("ledger", State.NOTE, f"{ledger.place} is not there yet", remedy)
+            return
         total = ledger.total(EventFilter())
-    except SettingsInvalid as error:
+    except (SettingsInvalid, LedgerError) as error:
         yield Check("ledger", State.PROBLEM, str(error))
-    except LedgerError as error:
-        yield Check("ledger", State.NOTE, f"{error}", "The drain makes it with the first event.")
     else:
         found = f"{ledger.place}: {total.events} events, {total.unpriced} unpriced"
         ledger.close()
         yield Check("ledger", State.OK, found)
 
 
-def _gates(folder: Path) -> Iterator[Check]:
+def _gates(folder: Path, spool: Path) -> Iterator[Check]:
     revisions: set[str] = set()
     files = sorted(folder.glob("*.json")) if folder.is_dir() else []
     for file in files:
         gate = _gate_in(file)
         if gate is None:
             continue
-        if not _is_alive(gate["pid"]):
+        # Not by its pid, which another process may have got since: a writer holds its lock.
+        if _is_free(lock_path(spool, gate["writer_id"])):
             yield Check("gate", State.NOTE, f"worker {gate['pid']} ended without shutting down")
             continue
         revisions.add(gate["policy_revision"])
@@ -244,13 +250,3 @@ def _gate_in(file: Path) -> dict[str, Any] | None:
     if not isinstance(gate, dict) or not gate.keys() >= _GATE_KEYS:
         return None
     return gate
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
