@@ -24,9 +24,19 @@ def test_the_first_five_of_a_minute_are_written_and_the_rest_share_one_line() ->
     written = [offered(repetition, "k", f"e{n}", n) for n in range(9)]
 
     assert written == [["e0"], ["e1"], ["e2"], ["e3"], ["e4"], [], [], [], []]
-    assert list(repetition.due(MINUTE_NS - 1)) == []
+    assert list(repetition.due(4 * SECOND_NS)) == []
     assert list(repetition.due(MINUTE_NS)) == [("e8", 4)]
     assert list(repetition.due(2 * MINUTE_NS)) == []
+
+
+def test_what_is_held_back_is_handed_out_within_seconds_and_counted_once() -> None:
+    repetition: Repetition[str] = Repetition()
+    for number in range(9):
+        offered(repetition, "k", f"e{number}", number)
+
+    assert list(repetition.due(5 * SECOND_NS)) == [("e8", 4)]
+    assert offered(repetition, "k", "e9", 6 * SECOND_NS) == []
+    assert list(repetition.due(MINUTE_NS)) == [("e9", 1)]
 
 
 def test_a_new_minute_begins_to_count_anew() -> None:
