@@ -135,7 +135,11 @@ def _before_first_byte(writer: Any, conn: Any, notify: Callable[[], None]) -> No
     """
     with suppress(AttributeError, NotImplementedError):
         conn.protocol.transport.set_write_buffer_limits(high=1)
-    write, write_lines = writer._write, writer._writelines  # noqa: SLF001 - the last stop
+    try:
+        write, write_lines = writer._write, writer._writelines  # noqa: SLF001 - the last stop
+    except AttributeError:  # another aiohttp: early is safe
+        notify()
+        return
 
     def notified_write(chunk: Any) -> None:
         _let_go()
