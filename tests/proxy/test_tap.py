@@ -18,7 +18,16 @@ from tallygate.proxy.journal import Journal
 from tallygate.proxy.refused import RefusedByPolicy
 from tallygate.proxy.routes import RouteRule
 from tallygate.proxy.state import CallState, current_call
-from tallygate.proxy.tap import Message, Receive, Scope, Send, Tap, is_llm_path
+from tallygate.proxy.tap import (
+    Message,
+    Receive,
+    Scope,
+    Send,
+    Tap,
+    _root_paths,
+    is_llm_path,
+    rule_in,
+)
 
 CHAT: Final = "/v1/chat/completions"
 OURS: Final = "x-tallygate-"
@@ -324,3 +333,25 @@ def into(sent: list[Message]) -> Send:
         sent.append(message)
 
     return send
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "path"),
+    [
+        pytest.param("SERVER_ROOT_PATH", "/", CHAT, id="a root path that is only a slash"),
+        pytest.param("SERVER_ROOT_PATH", "/llm", f"/llm{CHAT}", id="one root path"),
+        pytest.param("SERVER_ROOT_PATHS", "/a, /b/", f"/b{CHAT}", id="one of several"),
+    ],
+)
+def test_no_root_path_hides_a_route(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, path: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    _root_paths.cache_clear()
+
+    rule = rule_in(a_scope(path=path))
+
+    _root_paths.cache_clear()
+    assert rule is not None
+    assert rule.governed
+    assert rule.known

@@ -232,7 +232,7 @@ def test_a_rejection_goes_before_a_full_spool() -> None:
 def test_a_blind_gate_refuses_where_it_enforces_and_passes_elsewhere(
     answer: Answer, environment: bytes, admitted: bool
 ) -> None:
-    line = a_line(answer)
+    line = a_line(lambda _: answer)
     headers = [*HEADERS[:2], (b"x-tallygate-environment", environment)]
 
     admission = line.admit(a_request(claims=Claims(headers)))
@@ -468,3 +468,17 @@ def test_a_settlement_that_cannot_be_written_is_told_to_who_settles() -> None:
 
     with pytest.raises(SpoolUnusable):
         line.settle(event, an_outcome())
+
+
+def test_a_value_that_the_policy_did_not_accept_goes_no_further() -> None:
+    answer = {
+        **ADMIT,
+        "violations": [{"code": "ownership_unknown", "field": "feature"}],
+    }
+    line = a_line(lambda _: answer)
+    claims = Claims(((b"x-tallygate-feature", b"jane-doe"), (b"x-tallygate-service", b"support")))
+
+    admission = line.admit(a_request(claims=claims))
+
+    assert admission.ownership.feature is None
+    assert admission.ownership.service == "support"
