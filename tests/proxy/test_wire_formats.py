@@ -285,6 +285,7 @@ async def test_a_streams_usage_comes_last_beside_no_choices(
     assert event.attempt is not None
     assert event.attempt.stream
     assert (outcome.status, outcome.usage_source) == (Status.OK, UsageSource.REPORTED)
+    assert outcome.response_model == "gpt-5.4-mini-2026-03-17"
     assert outcome.provider_request_id == REQUEST_ID
     assert outcome.service_tier == "default"
     assert outcome.time_to_first_token_us is not None

@@ -258,6 +258,18 @@ async def test_a_streams_searches_and_what_they_read_come_with_its_last_counts(
     is_priced(price, "0.036464", input=10_682, output=510, web_searches=1)
 
 
+async def test_a_converted_stream_names_the_model_that_answered(
+    gated: GatedCall, provider: Provider
+) -> None:
+    provider.streams(wire_events("anthropic_message.sse"))
+
+    await converted(gated, stream=True)
+
+    outcome, _ = await gated.outcome()
+    assert outcome.response_model == "claude-sonnet-5-5-20260915"
+    assert outcome.provider_request_id == REQUEST_ID
+
+
 async def test_a_stream_that_ends_in_an_error_is_one_where_litellm_converts(
     gated: GatedCall, provider: Provider
 ) -> None:

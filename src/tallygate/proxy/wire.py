@@ -99,7 +99,9 @@ def answered(
         status=Status.OK,
         settled_at_ns=now_ns,
         latency_us=(now_ns - began_ns) // 1000,
-        response_model=_token(_part(response, "model")),
+        # A stream's `model` is the one that was asked for.
+        response_model=_token(hidden.get("provider_response_model"))
+        or _token(_part(response, "model")),
         provider_request_id=next(
             (found for name in _REQUEST_ID_HEADERS if (found := _token(headers.get(name)))),
             _token(_part(response, "id")),
