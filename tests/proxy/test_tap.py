@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Final
 
 import httpx
@@ -16,7 +17,7 @@ from tallygate.domain.attribution.contract import Principal
 from tallygate.proxy.calls import Calls
 from tallygate.proxy.journal import Journal
 from tallygate.proxy.refused import RefusedByPolicy
-from tallygate.proxy.routes import RouteRule
+from tallygate.proxy.routes import RouteRule, rule_of
 from tallygate.proxy.state import CallState, current_call
 from tallygate.proxy.tap import (
     Message,
@@ -355,3 +356,19 @@ def test_no_root_path_hides_a_route(
     assert rule is not None
     assert rule.governed
     assert rule.known
+
+
+def test_a_line_that_fails_itself_refuses_what_is_enforced_and_passes_the_rest() -> None:
+    """Method: headers that no server hands over, so that reading the claims fails."""
+    for team, is_refused in (("llm-support", True), (None, False)):
+        line = a_line()
+        calls = Calls(line, Journal(line, 5))
+        state = calls.open_call(a_scope(), rule_of(CHAT, "POST"))
+        state.principal = Principal(team=team)
+        state.headers = None  # type: ignore[assignment]  # what no server sends
+
+        with pytest.raises(RefusedByPolicy) if is_refused else nullcontext():
+            calls.admit(state, {}, "acompletion")
+
+        assert state.admission is not None
+        assert state.admission.decision.status == "unavailable"

@@ -118,6 +118,24 @@ class RequestLine:
             self._record_refusal(admission)
         return admission
 
+    def admit_blind(self, request: CallRequest) -> Admission:
+        """Answer for a line that has itself failed: as when the policy does not, claims unread."""
+        policy, unclaimed = self.policy, Ownership({}, {}, (), ())
+        binding = policy.registry.binding_of(request.principal)
+        decision = decide_blind(
+            unclaimed, binding, policy.contract, policy.registry, self.clock.now_ns()
+        )
+        facts = decision_facts(self.new_id(), UNAVAILABLE, decision, policy.engine.revision, 0)
+        admission = Admission(
+            call=call_facts(request, unclaimed, binding),
+            ownership=ownership_facts(unclaimed, decision),
+            decision=facts,
+            refusal=None if decision.admitted else unavailable(facts.decision_id),
+        )
+        if admission.refusal is not None:
+            self._record_refusal(admission)
+        return admission
+
     def admit_unasked(self, request: CallRequest) -> Admission:
         """Stand in for a decision on what LiteLLM does on its own account, without a client."""
         unclaimed = Ownership({}, {}, (), ())

@@ -117,17 +117,20 @@ class Calls:
                 stream=data.get("stream") is True,
                 is_known=state.rule.known,
             )
-            state.admission = self._line.admit(
-                CallRequest(
-                    call_id=state.call_id,
-                    started_at_ns=state.started_at_ns,
-                    claims=Claims(state.headers, wire.body_metadata(data)),
-                    principal=state.principal,
-                    trace=state.trace,
-                    shape=shape,
-                    client_retry_count=state.client_retry_count,
-                )
+            request = CallRequest(
+                call_id=state.call_id,
+                started_at_ns=state.started_at_ns,
+                claims=Claims(state.headers, wire.body_metadata(data)),
+                principal=state.principal,
+                trace=state.trace,
+                shape=shape,
+                client_retry_count=state.client_retry_count,
             )
+            try:
+                state.admission = self._line.admit(request)
+            except Exception as error:  # noqa: BLE001 - a fault of ours is no decision
+                log.error("admission_failed error=%s", type(error).__name__)  # noqa: TRY400 - no text of it
+                state.admission = self._line.admit_blind(request)
             self._say_if_blind(state.admission)
         if state.admission.refusal is not None:
             raise RefusedByPolicy(state.admission.refusal)
