@@ -44,8 +44,8 @@ _HOMES: Final = {
 }
 _KEYS: Final = (*_HOMES, "sk-demo-support", "sk-demo-support", f"sk-{CANARY}-wrong")
 _FIELDS: Final = (
-    *("owner-team", "service", "environment", "feature", "workflow-id", "tenant-id-hash"),
-    *("user-id-hash", "initiator", "parent-call-id", "span-id"),
+    *(b"owner-team", b"service", b"environment", b"feature", b"workflow-id", b"tenant-id-hash"),
+    *(b"user-id-hash", b"initiator", b"parent-call-id", b"span-id"),
 )
 _JUNK: Final = (
     *(b"a\x01b", b"\x7f", b"a\tb", b"\x1b[31mred", b"\x0b", b"", b" ", b"~" * 129),
@@ -268,7 +268,7 @@ def warm_up() -> Iterator[Attack]:
 def _honest(rng: random.Random, number: int, key: str, path: bytes) -> Attack:
     values = (*_HOMES.get(key, _HOMES["sk-demo-support"]), "refund-triage", _TENANT)
     claims = zip(_FIELDS, values, strict=False)
-    headers = [(b"x-tallygate-" + name.encode(), value.encode()) for name, value in claims]
+    headers = [(b"x-tallygate-" + name, value.encode()) for name, value in claims]
     wish = f"[[standin: {rng.choice(_WISHES)}]] " if rng.random() < 0.15 and number >= 0 else ""
     text = f"{wish}{CANARY} prompt {number}"
     attack = Attack(number, key, path, headers, _body(path, text))
@@ -301,7 +301,7 @@ def _replace(attack: Attack, name: bytes, value: bytes) -> None:
 
 
 def _a_field(rng: random.Random) -> bytes:
-    return b"x-tallygate-" + rng.choice(_FIELDS).encode()
+    return b"x-tallygate-" + rng.choice(_FIELDS)
 
 
 def _garble(rng: random.Random, attack: Attack) -> None:
@@ -319,11 +319,15 @@ def _leave_out(rng: random.Random, attack: Attack) -> None:
 
 
 def _address(rng: random.Random, attack: Attack) -> None:
-    mail = rng.choice(_MAILS).format(f"jane.{CANARY}")
+    person = f"jane.{CANARY}"
+    mail = rng.choice(_MAILS).format(person)
     if rng.random() < 0.3:
         attack.headers.append((b"baggage", b"feature=" + mail.encode()))
+    elif rng.random() < 0.4:
+        _replace(attack, b"x-tallygate-" + rng.choice(_FIELDS[:5]), person.encode())
     else:
-        _replace(attack, rng.choice((_a_field(rng), TRACE_HEADER, b"x-team-id")), mail.encode())
+        name = b"x-tallygate-" + rng.choice((*_FIELDS[:5], b"user-id-hash", b"trace-id"))
+        _replace(attack, name, mail.encode())
 
 
 def _raw_tenant(rng: random.Random, attack: Attack) -> None:
@@ -356,8 +360,8 @@ def _many(rng: random.Random, attack: Attack) -> None:
     attack.headers += [(f"x-filler-{i}".encode(), CANARY.encode()) for i in range(amount)]
 
 
-def _member(rng: random.Random, attack: Attack) -> None:
-    member = rng.choice(_MEMBERS)
+def _member(_rng: random.Random, attack: Attack) -> None:
+    member = _MEMBERS[(attack.number + 31 * len(attack.members)) % len(_MEMBERS)]
     if b"/queue" not in attack.path or "mock_response" not in member:
         attack.members.append(member)  # LiteLLM mocks there for everybody, and no provider is asked
 

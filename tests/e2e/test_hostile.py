@@ -38,7 +38,7 @@ from e2e.proxy_process import STANDIN_KEY, RunningProxy, RunningStandin
 from tallygate.adapters.stores.sqlite import SqliteLedger
 
 SEED: Final = int(os.environ.get("HOSTILE_SEED", "20261121"))
-COUNT: Final = int(os.environ.get("HOSTILE_REQUESTS", "250"))
+COUNT: Final = int(os.environ.get("HOSTILE_REQUESTS", "350"))
 HASH_SECRET: Final = f"{CANARY}-secret-of-this-machine"
 SECRETS: Final = (CANARY, HEX_KEY, STANDIN_KEY, "the stand-in that tallygate ships")
 """The last one is what every answer says."""
