@@ -143,8 +143,7 @@ def _provider_status(exception: BaseException, attempt: Attempt) -> int | None:
 
 def cost_of(response: object) -> str | None:
     """Return LiteLLM's own figure, as text: it is a float there, and is never counted with here."""
-    cost = _mapping(getattr(response, "_hidden_params", None)).get("response_cost")
-    return repr(cost) if isinstance(cost, (int, float)) and not isinstance(cost, bool) else None
+    return logged_cost(_mapping(getattr(response, "_hidden_params", None)))
 
 
 def usage_of(response: object) -> dict[str, Any] | None:

@@ -19,7 +19,6 @@ from tallygate.domain.attribution.ownership import Ownership
 from tallygate.domain.kernel.instants import text_from_ns
 from tallygate.domain.policy.decision import Action, Decision, Mode
 
-NOTICE: Final = "decision_unavailable"
 _ALL: Final = 100
 """Percent."""
 
