@@ -37,6 +37,7 @@ class Refusal:
     message: str
     decision_id: str
     violations: tuple[Violation, ...]
+    retriable: bool = False
 
     @property
     def type(self) -> str:
