@@ -192,7 +192,45 @@ def m001_initial(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (m001_initial,)
+_EVENTS_2: Final = (
+    _EVENTS.replace("'refusal', 'correction'", "'refusal', 'usage', 'correction'")
+    .replace(
+        "client_retry_count INTEGER NOT NULL,",
+        "client_retry_count INTEGER NOT NULL,\n    retry_of_call_id TEXT,",
+    )
+    .replace("provider_request_id TEXT,", "provider_request_id TEXT,\n    response_id TEXT,")
+)
+_EVENT_GUARDS: Final = (*_append_only("events", "event_id = NEW.event_id"), _STORE_CLOCK)
+_INDEXES_2: Final = (
+    *_INDEXES,
+    """
+    CREATE INDEX events_by_response ON events (response_id) WHERE call_type = 'acreate_batch'
+    """,
+)
+
+
+def m002_usage_apart(connection: Connection) -> None:
+    """Make room for usage events; SQLite cannot change a CHECK, so the table is made anew."""
+    kept = ", ".join(
+        name for (_, name, *_) in connection.exec_driver_sql("PRAGMA table_info(events)")
+    )
+    for kind, name in connection.exec_driver_sql(
+        "SELECT type, name FROM sqlite_master"
+        " WHERE tbl_name = 'events' AND type IN ('trigger', 'index') AND sql IS NOT NULL"
+    ).all():
+        connection.exec_driver_sql(f"DROP {kind} {name}")
+    for statement in (
+        "ALTER TABLE events RENAME TO events_before",
+        _EVENTS_2,
+        f"INSERT INTO events ({kept}) SELECT {kept} FROM events_before",  # noqa: S608 - own names
+        "DROP TABLE events_before",
+        *_INDEXES_2,
+        *_EVENT_GUARDS,
+    ):
+        connection.exec_driver_sql(statement)
+
+
+MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (m001_initial, m002_usage_apart)
 
 _SCHEMA_VERSION: Final = f"""
 CREATE TABLE schema_version (

@@ -51,6 +51,7 @@ FILTER_COLUMNS: Final = frozenset(
         "provider",
         "provider_request_id",
         "region",
+        "response_id",
         "request_model",
         "response_model",
         "route",

@@ -40,6 +40,7 @@ class EventRow(LedgerTable, table=True):
     parent_event_id: str | None = None
     retry_of_event_id: str | None = None
     client_retry_count: int
+    retry_of_call_id: str | None = None
 
     occurred_at_ns: int = Field(sa_type=BigInteger)
     call_started_at_ns: int = Field(sa_type=BigInteger)
@@ -92,6 +93,7 @@ class EventRow(LedgerTable, table=True):
     latency_us: int | None = Field(default=None, sa_type=BigInteger)
     time_to_first_token_us: int | None = Field(default=None, sa_type=BigInteger)
     provider_request_id: str | None = None
+    response_id: str | None = None
     cache_policy: str | None = None
     usage_source: str
     usage_format: str | None = None

@@ -31,6 +31,9 @@ class EventKind(StrEnum):
     """One try at a provider, or a cache hit in its place."""
     REFUSAL = "refusal"
     """A call that went to no provider because the gate refused it; cost 0."""
+    USAGE = "usage"
+    """What an attempt used, where that is known apart from it: a turn of a realtime session while
+    it runs, a batch when it is done. Names its attempt in `parent_event_id`; no provider call."""
     CORRECTION = "correction"
     """The settlement of an attempt that was already booked as `unknown`."""
 
@@ -92,6 +95,8 @@ class CallFacts:
     span_id: str | None = None
     client_retry_count: int = 0
     """`x-stainless-retry-count` of the official clients."""
+    retry_of_call_id: str | None = None
+    """The call that the client's library repeats with this one, where this process saw it."""
     principal_team: str | None = None
     """LiteLLM's team id of the key, as LiteLLM authenticated it."""
     principal_key_hash: str | None = None
@@ -179,6 +184,8 @@ class Outcome:
     time_to_first_token_us: int | None = None
     response_model: str | None = None
     provider_request_id: str | None = None
+    response_id: str | None = None
+    """`gen_ai.response.id`: the provider's id of the answer, a batch's id for a batch."""
     service_tier: str | None = None
     cache_policy: str | None = None
     usage_source: UsageSource = UsageSource.NONE

@@ -1,0 +1,63 @@
+"""A ledger that an older tallygate made is brought up to date and keeps every line."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from fakes.entries import an_entry, event_id
+from tallygate.adapters.stores import migrations, sqlite
+from tallygate.adapters.stores.sqlite import SqliteLedger
+from tallygate.application.ports import EventFilter
+from tallygate.domain.ledger.events import EventKind
+
+
+@pytest.fixture
+def old_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a ledger of schema 1 with one line, written in the columns that it had."""
+    path = tmp_path / "ledger.db"
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
+        before.setattr(sqlite, "MIGRATIONS", migrations.MIGRATIONS[:1])
+        SqliteLedger(path).prepare()
+    newest = SqliteLedger(tmp_path / "newest.db")
+    newest.append([an_entry(1)])
+    newest.close()
+    connection = sqlite3.connect(path)
+    columns = ", ".join(row[1] for row in connection.execute("PRAGMA table_info(events)"))
+    connection.execute("ATTACH ? AS newest", (str(tmp_path / "newest.db"),))
+    written = ", ".join(
+        name for name in columns.split(", ") if name not in {"recorded_at_ns", "booked_period"}
+    )
+    connection.execute(f"INSERT INTO events ({written}) SELECT {written} FROM newest.events")
+    connection.commit()
+    connection.close()
+    return path
+
+
+def test_an_old_ledger_keeps_its_lines_and_takes_new_kinds(old_ledger: Path) -> None:
+    store = SqliteLedger(old_ledger)
+    store.append([an_entry(2, kind=EventKind.USAGE)])
+
+    rows = list(store.rows(EventFilter()))
+    store.close()
+
+    assert [(row["event_id"], row["kind"], row["seq"]) for row in rows] == [
+        (event_id(1), "attempt", 1),
+        (event_id(2), "usage", 2),
+    ]
+
+
+def test_an_old_ledger_stays_append_only(old_ledger: Path) -> None:
+    store = SqliteLedger(old_ledger)
+    store.prepare()
+    store.close()
+
+    connection = sqlite3.connect(old_ledger)
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute("UPDATE events SET owner_team = 'team-other'")
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute("DELETE FROM events")
+    connection.close()
