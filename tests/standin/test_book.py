@@ -89,7 +89,7 @@ def test_wishes_may_come_in_a_header_and_the_text_wins(standin_url: str) -> None
     ("method", "path", "headers", "status"),
     [
         pytest.param("POST", CHAT, {}, 401, id="no key"),
-        pytest.param("POST", "/v1/images/edits", {"x-api-key": KEY}, 404, id="unknown route"),
+        pytest.param("POST", "/v1/no/such/route", {"x-api-key": KEY}, 404, id="unknown route"),
         pytest.param("POST", "/v1/messages", {"x-api-key": KEY}, 400, id="no provider version"),
         pytest.param("POST", CHAT, {"x-api-key": KEY}, 400, id="no JSON"),
     ],
@@ -159,12 +159,17 @@ def test_a_full_book_drops_the_oldest_records_and_keeps_the_counts() -> None:
     }
 
 
-def test_listing_models_and_counting_tokens_is_not_generating() -> None:
-    book = Book(clock_ns=lambda: 1)
-    for method, path in [("GET", "/v1/models"), ("POST", "/v1/messages/count_tokens")]:
-        book.open(method, path, [])
+def test_listing_models_and_counting_tokens_is_not_generating(
+    standin_url: str, book: httpx.Client
+) -> None:
+    headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
+    httpx.get(f"{standin_url}/v1/models", headers=headers)
+    asked = {"model": "claude-sonnet-5-5", "messages": [{"role": "user", "content": "hi"}]}
+    httpx.post(f"{standin_url}/v1/messages/count_tokens", json=asked, headers=headers)
 
-    assert (book.count()["received"], book.count()["generating"]) == (2, 0)
+    counted = book.get("/count").json()
+    assert (counted["received"], counted["generating"]) == (2, 0)
+    assert [call["operation"] for call in book.get("/calls").json()] == ["models", "count_tokens"]
 
 
 def test_a_provider_with_a_key_is_the_user_s_own() -> None:

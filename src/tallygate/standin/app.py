@@ -1,5 +1,5 @@
 """
-The stand-in as an ASGI application: routes, keys, faults, the book.
+The stand-in as an ASGI application: keys, faults, the book; the routes stand in tables.
 
 A call is in the book before its body is read. Every path but `/standin/…` is a provider call.
 """
@@ -8,88 +8,61 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
-from urllib.parse import parse_qs
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, parse_qsl
 
-import orjson
-
-from tallygate.standin.answers import Answer, Asked, RequestUnacceptable, Wire, answer_for
-from tallygate.standin.anthropic_wire import Anthropic, CountTokens, Messages
-from tallygate.standin.asgi import (
-    JSON,
-    ClientGone,
-    Headers,
-    Receive,
-    Scope,
-    Send,
-    read_body,
-    send_json,
-    send_part,
-    start,
-)
+from tallygate.standin.answers import Asked, RequestUnacceptable
+from tallygate.standin.anthropic_wire import Anthropic
+from tallygate.standin.asgi import ClientGone, Receive, Scope, Send, read_body, send_json
 from tallygate.standin.book import Book, CallRecord, Ending
 from tallygate.standin.directives import Directives, DirectiveUnreadable, for_model, parse
 from tallygate.standin.faults import Departure, Tries
-from tallygate.standin.openai_wire import ChatCompletions, Embeddings, OpenAI
-from tallygate.standin.responses_wire import Responses, stream_error
+from tallygate.standin.openai_wire import OpenAI
+from tallygate.standin.reply import Reply
+from tallygate.standin.routing import Call, Provider, Request, Route, Routes, Table, World
+from tallygate.standin.tables import TABLES
 
-_SSE = (b"content-type", b"text/event-stream; charset=utf-8")
-_NOT_JSON = "We could not parse the JSON body of your request."
-
-
-class Provider(Protocol):
-    """What all routes of one provider share."""
-
-    def new_request_id(self) -> str: ...
-    def headers(self, request_id: str) -> Headers: ...
-    def models(self, created_s: int) -> dict[str, Any]: ...
-    def error_body(
-        self, status: int, request_id: str, message: str = "", param: str | None = None
-    ) -> dict[str, Any]: ...
-    def error_frame(self, request_id: str) -> bytes: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a request goes."""
-
-    provider: Provider
-    wire: Wire
-
-
-_OPENAI = OpenAI()
-_ANTHROPIC = Anthropic()
-_ROUTES: Mapping[str, Route] = {
-    "/v1/chat/completions": Route(_OPENAI, ChatCompletions()),
-    "/v1/embeddings": Route(_OPENAI, Embeddings()),
-    "/v1/responses": Route(OpenAI(stream_error), Responses()),
-    "/v1/messages": Route(_ANTHROPIC, Messages()),
-    "/v1/messages/count_tokens": Route(_ANTHROPIC, CountTokens()),
-}
+_KEY_HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
 
 
 @dataclass(slots=True)
 class StandIn:
-    """The application; `book` and `tries` are all that it remembers."""
+    """The application; `book`, `tries` and what the tables keep are all that it remembers."""
 
     clock_ns: Callable[[], int] = time.time_ns
+    tables: Iterable[Table] = TABLES
     book: Book = field(init=False)
     tries: Tries = field(default_factory=Tries)
+    _routes: Routes = field(default_factory=Routes)
 
     def __post_init__(self) -> None:
         self.book = Book(clock_ns=self.clock_ns)
+        world = World(clock_ns=self.clock_ns)
+        for table in self.tables:
+            self._routes.add(table(world))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", scope["type"]
         if scope["path"].startswith("/standin/"):
             await self._answer_about_itself(scope, send)
             return
-        record = self.book.open(scope["method"], scope["path"], scope["headers"])
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        found = self._routes.find(scope["method"], scope["path"], headers)
+        route = found[0] if found else None
+        record = self.book.open(
+            scope["method"],
+            scope["path"],
+            scope["headers"],
+            operation=route.operation if route else "",
+            generates=route.generates if route else scope["method"] == "POST",
+        )
         ended = Ending.CLIENT_GONE
         try:
-            ended = await self._answer(scope, receive, send, record)
+            if found is None:
+                ended = await _refuse_unrouted(send, record, headers)
+            else:
+                ended = await self._answer(scope, receive, send, record, found)
         except ClientGone:
             pass
         finally:
@@ -113,153 +86,76 @@ class StandIn:
                 await send_json(send, 404, {"error": f"the stand-in has no {method} {path}"})
 
     async def _answer(
-        self, scope: Scope, receive: Receive, send: Send, record: CallRecord
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        record: CallRecord,
+        found: tuple[Route, dict[str, str]],
     ) -> Ending:
+        route, params = found
         headers = {name.lower(): value for name, value in scope["headers"]}
-        route = _ROUTES.get(record.path) if record.method == "POST" else None
-        speaks_anthropic = b"anthropic-version" in headers
-        if route is None:
-            provider: Provider = _ANTHROPIC if speaks_anthropic else _OPENAI
-        else:
-            provider = route.provider
-        reply = Reply(send=send, record=record, provider=provider)
-        if not _has_key(headers):
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        reply = Reply(send=send, record=record, provider=route.provider)
+        if not _has_key(headers, query):
             return await reply.error(401)
-        if route is None:
-            return await self._answer_unrouted(reply)
-        if provider is _ANTHROPIC and not speaks_anthropic:
-            return await reply.error(400, "anthropic-version: header is required")
+        if route.needs_header and route.needs_header not in headers:
+            return await reply.error(400, f"{route.needs_header.decode()}: header is required")
+        request = Request(
+            path=scope["path"],
+            params=params,
+            query=query,
+            headers=headers,
+            raw=await read_body(receive),
+        )
         try:
-            asked, wishes = _understand(await read_body(receive), headers, route.wire)
+            asked, wishes = _understand(request, route)
+            record.model, record.stream = asked.model, asked.stream
+            with Departure(receive) as departure:
+                if wishes.delay and await departure.within(wishes.delay):
+                    return Ending.CLIENT_GONE
+                status = self._status(request, asked, wishes)
+                if status is not None:
+                    return await reply.error(status, retry_after=wishes.retry_after)
+                call = Call(
+                    request=request,
+                    asked=asked,
+                    wishes=wishes,
+                    reply=reply,
+                    departure=departure,
+                    created_s=self.clock_ns() // 10**9,
+                    receive=receive,
+                    send=send,
+                )
+                return await route.answer(call)
         except (RequestUnacceptable, DirectiveUnreadable) as refused:
             return await reply.error(400, str(refused), getattr(refused, "param", None))
-        record.model, record.stream = asked.model, asked.stream
-        with Departure(receive) as departure:
-            return await self._generate(asked, wishes, reply, route.wire, departure)
 
-    async def _generate(
-        self, asked: Asked, wishes: Directives, reply: Reply, wire: Wire, departure: Departure
-    ) -> Ending:
-        if wishes.delay and await departure.within(wishes.delay):
-            return Ending.CLIENT_GONE
-        same = hashlib.sha256(f"{reply.record.path}\n{asked.directive_text}".encode()).hexdigest()
-        status = self.tries.status_for(wishes, same)
-        if status is not None:
-            return await reply.error(status, retry_after=wishes.retry_after)
-        answer = answer_for(asked, wishes, wire, self.clock_ns() // 10**9)
-        reply.note(answer)
-        if asked.stream:
-            return await reply.stream(answer, wishes, wire, departure)
-        return await reply.whole(answer, wishes, wire)
-
-    async def _answer_unrouted(self, reply: Reply) -> Ending:
-        method, path = reply.record.method, reply.record.path
-        if (method, path) != ("GET", "/v1/models"):
-            return await reply.error(404, f"Invalid URL ({method} {path})")
-        return await reply.json(reply.provider.models(self.clock_ns() // 10**9))
+    def _status(self, request: Request, asked: Asked, wishes: Directives) -> int | None:
+        same = hashlib.sha256(f"{request.path}\n{asked.directive_text}".encode()).hexdigest()
+        return self.tries.status_for(wishes, same)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One answer on its way out; whatever it sends, it also writes into the record."""
-
-    send: Send
-    record: CallRecord
-    provider: Provider
-    request_id: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "request_id", self.provider.new_request_id())
-        self.record.provider_request_id = self.request_id
-
-    def note(self, answer: Answer) -> None:
-        self.record.response_id = answer.response_id
-        self.record.response_model = answer.model
-        self.record.service_tier = answer.tier
-        if self.record.path != "/v1/messages/count_tokens":
-            self.record.billed = asdict(answer.counts)
-
-    async def error(
-        self, status: int, message: str = "", param: str | None = None, retry_after: str = ""
-    ) -> Ending:
-        self.record.status = status
-        headers = self.provider.headers(self.request_id)
-        if retry_after:
-            headers.append((b"retry-after", retry_after.encode("latin-1", "replace")))
-        body = self.provider.error_body(status, self.request_id, message, param)
-        await send_json(self.send, status, body, headers)
-        return Ending.ERROR
-
-    async def json(self, body: dict[str, Any]) -> Ending:
-        self.record.status = 200
-        await send_json(self.send, 200, body, self.provider.headers(self.request_id))
-        return Ending.COMPLETE
-
-    async def whole(self, answer: Answer, wishes: Directives, wire: Wire) -> Ending:
-        body = wire.whole(answer)
-        if wishes.cut is None and not wishes.malformed:
-            ended = await self.json(body)
-            self.record.usage = body.get("usage")
-            return ended
-        data = orjson.dumps(body)
-        half = data[: len(data) // 2]
-        promised = len(half) if wishes.malformed else len(data)
-        self.record.status = 200
-        length = (b"content-length", str(promised).encode())
-        await start(self.send, 200, [JSON, length, *self.provider.headers(self.request_id)])
-        await send_part(self.send, half, more=not wishes.malformed)
-        return Ending.MALFORMED if wishes.malformed else Ending.CUT
-
-    async def stream(
-        self, answer: Answer, wishes: Directives, wire: Wire, departure: Departure
-    ) -> Ending:
-        self.record.status = 200
-        await start(self.send, 200, [_SSE, *self.provider.headers(self.request_id)])
-        for frame in wire.frames(answer):
-            if frame.is_chunk:
-                fault = await self._fault_before_chunk(wishes)
-                if fault is not None:
-                    return fault
-                if await self._is_gone(wishes.interval, departure):
-                    return Ending.CLIENT_GONE
-            await send_part(self.send, frame.data, more=True)
-            self.record.chunks_sent += frame.is_chunk
-            if frame.usage is not None:
-                self.record.usage = frame.usage
-        await send_part(self.send, b"", more=False)
-        return Ending.COMPLETE
-
-    async def _fault_before_chunk(self, wishes: Directives) -> Ending | None:
-        sent = self.record.chunks_sent
-        if wishes.cut == sent:
-            return Ending.CUT
-        if wishes.error_after == sent:
-            await send_part(self.send, self.provider.error_frame(self.request_id), more=False)
-            return Ending.ERROR
-        if wishes.malformed and sent == 1:
-            await send_part(self.send, b'data: {"id": "cut in the mid\n\n', more=False)
-            return Ending.MALFORMED
-        return None
-
-    async def _is_gone(self, interval: float, departure: Departure) -> bool:
-        sent = self.record.chunks_sent
-        if interval:
-            return sent > 0 and await departure.within(interval)
-        return sent % 16 == 15 and await departure.within(0)
+async def _refuse_unrouted(
+    send: Send, record: CallRecord, headers: Mapping[bytes, bytes]
+) -> Ending:
+    provider: Provider = Anthropic() if b"anthropic-version" in headers else OpenAI()
+    reply = Reply(send=send, record=record, provider=provider)
+    if not _has_key(headers, {}):
+        return await reply.error(401)
+    return await reply.error(404, f"Invalid URL ({record.method} {record.path})")
 
 
-def _has_key(headers: Mapping[bytes, bytes]) -> bool:
-    bearer = headers.get(b"authorization", b"")
-    return bool(headers.get(b"x-api-key")) or (bearer[:7] == b"Bearer " and len(bearer) > 7)
+def _has_key(headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> bool:
+    """Any credential that a provider takes: a key, a bearer token, an AWS signature."""
+    given = headers.get(b"authorization", b"")
+    signed = given.startswith((b"Bearer ", b"AWS4-HMAC-SHA256 ")) and given.index(b" ") + 1 < len(
+        given
+    )
+    return signed or any(headers.get(name) for name in _KEY_HEADERS) or bool(query.get("key"))
 
 
-def _understand(raw: bytes, headers: Mapping[bytes, bytes], wire: Wire) -> tuple[Asked, Directives]:
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise RequestUnacceptable(_NOT_JSON) from None
-    if not isinstance(body, dict):
-        raise RequestUnacceptable(_NOT_JSON)
-    asked = wire.read(body)
-    header = headers.get(b"x-standin", b"").decode("latin-1")
+def _understand(request: Request, route: Route) -> tuple[Asked, Directives]:
+    asked = route.read(request)
+    header = request.headers.get(b"x-standin", b"").decode("latin-1")
     return asked, for_model(parse(asked.directive_text, header), asked.model)

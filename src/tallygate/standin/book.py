@@ -55,6 +55,8 @@ class CallRecord:
     """All of them, without values: shows what was forwarded and what was not."""
     generates: bool
     """A call that could cost something; listing models and counting tokens cannot."""
+    operation: str = ""
+    """What the route does: `chat`, `embeddings`, `files`, …; empty where there is no route."""
     model: str = ""
     stream: bool = False
     status: int = 0
@@ -88,7 +90,15 @@ class Book:
     def __post_init__(self) -> None:
         self._calls = deque(maxlen=self.keep)
 
-    def open(self, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> CallRecord:
+    def open(
+        self,
+        method: str,
+        path: str,
+        headers: Iterable[tuple[bytes, bytes]],
+        *,
+        operation: str = "",
+        generates: bool = True,
+    ) -> CallRecord:
         kept, names = _headers_of_interest(headers)
         self._last_seq += 1
         record = CallRecord(
@@ -98,7 +108,8 @@ class Book:
             path=path[:_LONGEST_VALUE],
             headers=kept,
             header_names=names,
-            generates=method == "POST" and not path.endswith("/count_tokens"),
+            operation=operation,
+            generates=generates,
         )
         self._calls.append(record)
         self._generating += record.generates

@@ -1,0 +1,46 @@
+"""
+The routes of api.openai.com, and the same ones under Azure's paths.
+
+Azure: `/openai/deployments/{model}/…`, `/openai/…` and `/openai/v1/…`, whatever `api-version` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tallygate.standin.book import Ending
+from tallygate.standin.generation import generation
+from tallygate.standin.openai_wire import ChatCompletions, Embeddings, OpenAI
+from tallygate.standin.responses_wire import Responses, stream_error
+from tallygate.standin.routing import Call, Route, World
+
+_AZURE = ("/openai/deployments/{model}/", "/openai/v1/", "/openai/")
+
+
+def table(world: World) -> Iterator[Route]:
+    """List the routes; those that keep something share it under all their paths."""
+    for route in _routes(world):
+        yield route
+        for prefix in _AZURE:
+            yield replace(route, pattern=route.pattern.replace("/v1/", prefix, 1))
+
+
+def _routes(world: World) -> Iterator[Route]:
+    del world
+    openai = OpenAI()
+    yield generation("/v1/chat/completions", ChatCompletions(), openai, "chat")
+    yield generation("/v1/embeddings", Embeddings(), openai, "embeddings")
+    yield generation("/v1/responses", Responses(), OpenAI(stream_error), "responses")
+
+    async def models(call: Call) -> Ending:
+        return await call.json(openai.models(call.created_s))
+
+    yield Route(
+        method="GET",
+        pattern="/v1/models",
+        provider=openai,
+        operation="models",
+        answer=models,
+        generates=False,
+    )
