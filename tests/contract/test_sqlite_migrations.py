@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fakes.entries import an_entry, event_id
-from tallygate.adapters.stores import migrations, sqlite
+from tallygate.adapters.stores.migrations import runner
+from tallygate.adapters.stores.migrations.runner import DIALECTS
 from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.application.ports import EventFilter
 from tallygate.domain.ledger.events import EventKind
@@ -19,12 +21,13 @@ def old_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a ledger of schema 1 with one line, written in the columns that it had."""
     path = tmp_path / "ledger.db"
     with monkeypatch.context() as before:
-        before.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
-        before.setattr(sqlite, "MIGRATIONS", migrations.MIGRATIONS[:1])
+        newest = DIALECTS["sqlite"]
+        oldest = replace(newest, migrations=newest.migrations[:1])
+        before.setattr(runner, "DIALECTS", {"sqlite": oldest})
         SqliteLedger(path).prepare()
-    newest = SqliteLedger(tmp_path / "newest.db")
-    newest.append([an_entry(1)])
-    newest.close()
+    other = SqliteLedger(tmp_path / "newest.db")
+    other.append([an_entry(1)])
+    other.close()
     connection = sqlite3.connect(path)
     columns = ", ".join(row[1] for row in connection.execute("PRAGMA table_info(events)"))
     connection.execute("ATTACH ? AS newest", (str(tmp_path / "newest.db"),))

@@ -24,7 +24,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from tallygate.adapters.stores.failures import translated
-from tallygate.adapters.stores.migrations import MIGRATIONS, migrate, require_known, version_of
+from tallygate.adapters.stores.migrations.runner import (
+    migrate,
+    newest_version,
+    require_known,
+    version_of,
+)
 from tallygate.adapters.stores.queries import amount_from_sums, page, totals
 from tallygate.adapters.stores.rows import readable
 from tallygate.adapters.stores.tables import EVENTS
@@ -223,9 +228,9 @@ def _engine_for(path: Path, busy_timeout_s: float) -> Engine:
 def _bring_up_to_date(engine: Engine, busy_timeout_s: float) -> None:
     with engine.execution_options(**{_BEGIN: "BEGIN"}).connect() as connection:
         version = version_of(connection)
-    require_known(version)
-    if version == len(MIGRATIONS):
-        return
+        require_known(connection, version)
+        if version == newest_version(connection):
+            return
     _switch_to_wal(engine, time.monotonic() + busy_timeout_s)
     with engine.begin() as connection:
         migrate(connection)

@@ -147,6 +147,19 @@ class EventConflictRow(LedgerTable, table=True):
     recorded_at_ns: int = Field(sa_type=BigInteger)
 
 
+class RejectedEntryRow(LedgerTable, table=True):
+    """An entry that breaks a rule of the ledger itself, kept aside for a person to look at."""
+
+    __tablename__ = "rejected_entries"
+
+    seq: int = Field(primary_key=True, sa_type=BigInteger)
+    event_id: str
+    payload_digest: str
+    facts: str
+    reason: str  # a code
+    recorded_at_ns: int = Field(sa_type=BigInteger)
+
+
 class SchemaVersionRow(LedgerTable, table=True):
     """Which migrations this database has had, and when."""
 
@@ -160,6 +173,7 @@ class SchemaVersionRow(LedgerTable, table=True):
 EVENTS: Final[Table] = LedgerTable.metadata.tables["events"]
 SUBJECTS: Final[Table] = LedgerTable.metadata.tables["subjects"]
 EVENT_CONFLICTS: Final[Table] = LedgerTable.metadata.tables["event_conflicts"]
+REJECTED_ENTRIES: Final[Table] = LedgerTable.metadata.tables["rejected_entries"]
 SCHEMA_VERSION: Final[Table] = LedgerTable.metadata.tables["schema_version"]
 
 ASSIGNED_BY_STORE: Final = frozenset({"seq", "recorded_at_ns", "booked_period"})

@@ -1,9 +1,7 @@
 """
-How a ledger database comes to be: numbered migrations, applied once, in one transaction.
+The migrations of a ledger in SQLite: append, never edit.
 
-Shapes  A migration is a function over an open connection; its number is its place in
-        `MIGRATIONS`. What is here has run on somebody's ledger: append, never edit.
-Errors  LedgerSchemaMismatch for a database that a newer tallygate made, or that is no ledger.
+Shapes  STRICT tables, JSON as text, booleans as 0 and 1. One clock for defaults and guards.
 """
 
 from __future__ import annotations
@@ -12,8 +10,6 @@ from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Connection
-
-from tallygate.errors import LedgerSchemaMismatch
 
 # Fixed within one statement, so a default and the trigger that guards it read one clock.
 _NOW_NS: Final = (
@@ -230,54 +226,41 @@ def m002_usage_apart(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (m001_initial, m002_usage_apart)
+_REJECTED_ENTRIES: Final = f"""
+CREATE TABLE rejected_entries (
+    seq INTEGER PRIMARY KEY,
+    event_id TEXT NOT NULL,
+    payload_digest TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    recorded_at_ns INTEGER NOT NULL DEFAULT ({_NOW_NS}),
+    UNIQUE (event_id, payload_digest)
+) STRICT
+"""
 
-_SCHEMA_VERSION: Final = f"""
+
+def m003_rejected_entries(connection: Connection) -> None:
+    """Keep what the ledger's own rules refuse, so that one bad entry does not hold up the rest."""
+    connection.exec_driver_sql(_REJECTED_ENTRIES)
+    for statement in _append_only(
+        "rejected_entries",
+        "event_id = NEW.event_id AND payload_digest = NEW.payload_digest",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (
+    m001_initial,
+    m002_usage_apart,
+    m003_rejected_entries,
+)
+
+TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
+
+SCHEMA_VERSION: Final = f"""
 CREATE TABLE schema_version (
     version INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
     applied_at_ns INTEGER NOT NULL DEFAULT ({_NOW_NS})
 ) STRICT
 """
-
-
-def version_of(connection: Connection) -> int:
-    """How many migrations the database has had; 0 for an empty one."""
-    names = {
-        name
-        for (name,) in connection.exec_driver_sql(
-            "SELECT name FROM sqlite_master WHERE type = 'table'"
-        )
-    }
-    if "schema_version" in names:
-        newest = connection.exec_driver_sql("SELECT max(version) FROM schema_version").scalar()
-        return int(newest or 0)
-    if names:
-        raise LedgerSchemaMismatch(
-            f"the database is no tallygate ledger: it holds {', '.join(sorted(names)[:5])}. "
-            "Point TALLYGATE_LEDGER_URL at a file of its own."
-        )
-    return 0
-
-
-def require_known(version: int) -> None:
-    """Refuse a database from the future, before anything in it is read or written."""
-    if version > len(MIGRATIONS):
-        raise LedgerSchemaMismatch(
-            f"the ledger has schema {version}, this tallygate knows up to {len(MIGRATIONS)}. "
-            "Run the newer tallygate that made it, or point TALLYGATE_LEDGER_URL at another file."
-        )
-
-
-def migrate(connection: Connection) -> None:
-    """Bring the database up to date; the caller holds the write lock and commits."""
-    done = version_of(connection)
-    require_known(done)
-    if done == 0:
-        connection.exec_driver_sql(_SCHEMA_VERSION)
-    for number, migration in enumerate(MIGRATIONS[done:], start=done + 1):
-        migration(connection)
-        connection.exec_driver_sql(
-            "INSERT INTO schema_version (version, name) VALUES (?, ?)",
-            (number, migration.__name__),
-        )
