@@ -51,6 +51,8 @@ class Asked:
     input_tokens: int = 0
     most_output_tokens: int | None = None
     directive_text: str = ""
+    request_metadata: Mapping[str, str] | None = None
+    """What is attached for the provider's bill, where the provider knows such a thing."""
     extra: Mapping[str, Any]
     """What only the provider's own wire reads."""
 

@@ -97,7 +97,7 @@ class StandIn:
         headers = {name.lower(): value for name, value in scope["headers"]}
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         reply = Reply(send=send, record=record, provider=route.provider)
-        if not _has_key(headers, query):
+        if route.needs_key and not _has_key(headers, query):
             return await reply.error(401)
         if route.needs_header and route.needs_header not in headers:
             return await reply.error(400, f"{route.needs_header.decode()}: header is required")
@@ -111,6 +111,7 @@ class StandIn:
         try:
             asked, wishes = _understand(request, route)
             record.model, record.stream = asked.model, asked.stream
+            record.request_metadata = asked.request_metadata
             with Departure(receive) as departure:
                 if wishes.delay and await departure.within(wishes.delay):
                     return Ending.CLIENT_GONE

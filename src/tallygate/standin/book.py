@@ -58,6 +58,8 @@ class CallRecord:
     operation: str = ""
     """What the route does: `chat`, `embeddings`, `files`, …; empty where there is no route."""
     model: str = ""
+    request_metadata: Mapping[str, str] | None = None
+    """The pairs that a caller of Bedrock has attached for the bill: ownership, as it arrived."""
     stream: bool = False
     status: int = 0
     """0 while nothing was answered."""

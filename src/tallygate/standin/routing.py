@@ -151,6 +151,8 @@ class Route:
     read: Callable[[Request], Asked] = read_plainly
     generates: bool = True
     """A call that could cost something."""
+    needs_key: bool = True
+    """False where hosts ask for no credential as a rule."""
     needs_header: bytes = b""
     """Without this header the answer is 400."""
     only_with: bytes = b""
