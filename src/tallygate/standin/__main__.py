@@ -51,7 +51,7 @@ def _server() -> uvicorn.Server:
             log_level="critical",
             server_header=False,
             timeout_graceful_shutdown=1,
-            ws="none",
+            ws="websockets-sansio",
         )
     )
 

@@ -32,11 +32,12 @@ _SNAPSHOTS: Mapping[str, str] = {
 
 
 class RequestUnacceptable(ValueError):
-    """A request that the provider would answer with 400; `param` is the field, where it has one."""
+    """A request that the provider would refuse; `param` is the field, where it has one."""
 
-    def __init__(self, message: str, param: str | None = None) -> None:
+    def __init__(self, message: str, param: str | None = None, status: int = 400) -> None:
         super().__init__(message)
         self.param = param
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,11 @@ class Counts:
     cache_write_1h: int = 0
     output: int
     reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    cached_audio: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,28 +115,44 @@ class Wire(Protocol):
 
 def answer_for(asked: Asked, wishes: Directives, wire: Wire, created_s: int) -> Answer:
     """Make the answer that was asked for, with the wishes in it."""
-    words, ended_by_limit = _words(asked, wishes)
+    words, ended_by_limit = words_for(asked, wishes)
     return Answer(
         response_id=wire.new_response_id(),
         created_s=created_s,
-        model=wishes.answers_as or _SNAPSHOTS.get(asked.model, asked.model),
+        model=model_for(asked, wishes),
         words=words,
         ended_by_limit=ended_by_limit,
-        counts=Counts(
-            input=asked.input_tokens if wishes.input is None else wishes.input,
-            cached=wishes.cached,
-            cache_write_5m=wishes.cache_write_5m,
-            cache_write_1h=wishes.cache_write_1h,
-            output=len(words) if wishes.output is None else wishes.output,
-            reasoning=wishes.reasoning,
-        ),
+        counts=counts_for(wishes, asked.input_tokens, len(words)),
         tier=wishes.tier or wire.served_tier(asked.tier),
         reports_usage=asked.reports_usage and not wishes.no_usage,
         asked=asked,
     )
 
 
-def _words(asked: Asked, wishes: Directives) -> tuple[tuple[str, ...], bool]:
+def model_for(asked: Asked, wishes: Directives) -> str:
+    """Name the model in the answer."""
+    return wishes.answers_as or _SNAPSHOTS.get(asked.model, asked.model)
+
+
+def counts_for(wishes: Directives, input_tokens: int, output_tokens: int) -> Counts:
+    """Count as wished for; what was not wished for is as given."""
+    return Counts(
+        input=input_tokens if wishes.input is None else wishes.input,
+        cached=wishes.cached,
+        cache_write_5m=wishes.cache_write_5m,
+        cache_write_1h=wishes.cache_write_1h,
+        output=output_tokens if wishes.output is None else wishes.output,
+        reasoning=wishes.reasoning,
+        audio_input=wishes.audio_input,
+        audio_output=wishes.audio_output,
+        image_input=wishes.image_input,
+        image_output=wishes.image_output,
+        cached_audio=wishes.cached_audio,
+    )
+
+
+def words_for(asked: Asked, wishes: Directives) -> tuple[tuple[str, ...], bool]:
+    """Choose the words of an answer, and say whether the caller's limit ended it."""
     wanted = wishes.chunks or len(_WORDS)
     limit = asked.most_output_tokens
     count = wanted if limit is None else min(wanted, max(limit, 1))

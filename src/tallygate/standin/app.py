@@ -14,13 +14,13 @@ from urllib.parse import parse_qs, parse_qsl
 
 from tallygate.standin.answers import Asked, RequestUnacceptable
 from tallygate.standin.anthropic_wire import Anthropic
-from tallygate.standin.asgi import ClientGone, Receive, Scope, Send, read_body, send_json
+from tallygate.standin.asgi import ClientGone, Message, Receive, Scope, Send, read_body, send_json
 from tallygate.standin.book import Book, CallRecord, Ending
 from tallygate.standin.directives import Directives, DirectiveUnreadable, for_model, parse
 from tallygate.standin.faults import Departure, Tries
 from tallygate.standin.openai_wire import OpenAI
 from tallygate.standin.reply import Reply
-from tallygate.standin.routing import Call, Provider, Request, Route, Routes, Table, World
+from tallygate.standin.routing import SOCKET, Call, Provider, Request, Route, Routes, Table, World
 from tallygate.standin.tables import TABLES
 
 _KEY_HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
@@ -43,24 +43,27 @@ class StandIn:
             self._routes.add(table(world))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["type"] == "http", scope["type"]
-        if scope["path"].startswith("/standin/"):
+        method: str = SOCKET if scope["type"] == "websocket" else scope["method"]
+        if method != SOCKET and scope["path"].startswith("/standin/"):
             await self._answer_about_itself(scope, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
-        found = self._routes.find(scope["method"], scope["path"], headers)
+        found = self._routes.find(method, scope["path"], headers)
         route = found[0] if found else None
         record = self.book.open(
-            scope["method"],
+            method,
             scope["path"],
             scope["headers"],
             operation=route.operation if route else "",
-            generates=route.generates if route else scope["method"] == "POST",
+            generates=route.generates if route else method == "POST",
         )
         ended = Ending.CLIENT_GONE
         try:
+            if method == SOCKET:
+                await receive()  # the wish to connect
             if found is None:
-                ended = await _refuse_unrouted(send, record, headers)
+                answer = _in_handshake(send) if method == SOCKET else send
+                ended = await _refuse_unrouted(answer, record, headers)
             else:
                 ended = await self._answer(scope, receive, send, record, found)
         except ClientGone:
@@ -96,7 +99,9 @@ class StandIn:
         route, params = found
         headers = {name.lower(): value for name, value in scope["headers"]}
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        reply = Reply(send=send, record=record, provider=route.provider)
+        is_socket = route.method == SOCKET
+        answer = _in_handshake(send) if is_socket else send
+        reply = Reply(send=answer, record=record, provider=route.provider)
         if route.needs_key and not _has_key(headers, query):
             return await reply.error(401)
         if route.needs_header and route.needs_header not in headers:
@@ -106,13 +111,13 @@ class StandIn:
             params=params,
             query=query,
             headers=headers,
-            raw=await read_body(receive),
+            raw=b"" if is_socket else await read_body(receive),
         )
         try:
             asked, wishes = _understand(request, route)
             record.model, record.stream = asked.model, asked.stream
             record.request_metadata = asked.request_metadata
-            with Departure(receive) as departure:
+            with Departure(receive, is_socket=is_socket) as departure:
                 if wishes.delay and await departure.within(wishes.delay):
                     return Ending.CLIENT_GONE
                 status = self._status(request, asked, wishes)
@@ -130,11 +135,21 @@ class StandIn:
                 )
                 return await route.answer(call)
         except (RequestUnacceptable, DirectiveUnreadable) as refused:
-            return await reply.error(400, str(refused), getattr(refused, "param", None))
+            status = getattr(refused, "status", 400)
+            return await reply.error(status, str(refused), getattr(refused, "param", None))
 
     def _status(self, request: Request, asked: Asked, wishes: Directives) -> int | None:
         same = hashlib.sha256(f"{request.path}\n{asked.directive_text}".encode()).hexdigest()
         return self.tries.status_for(wishes, same)
+
+
+def _in_handshake(send: Send) -> Send:
+    """Answer the handshake of a socket with a plain response, as ASGI's extension has it."""
+
+    async def send_instead(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return send_instead
 
 
 async def _refuse_unrouted(

@@ -69,8 +69,13 @@ class CallRecord:
     service_tier: str = ""
     usage: Mapping[str, object] | None = None
     """The provider's own usage object, once it was sent; else null."""
-    billed: Mapping[str, int] | None = None
-    """Inclusive counts that a provider would bill, sent or not; null where it answered nothing."""
+    billed: Mapping[str, float] | None = None
+    """Inclusive counts that a provider would bill, sent or not; null where it answered nothing.
+    Of what runs in the background both come once that was seen to end."""
+    parts: list[Mapping[str, object]] = field(default_factory=list)
+    """Where one call is billed in parts: the turns of a session, the records of a batch."""
+    records: int | None = None
+    """How many records a batch had, those that failed included."""
     chunks_sent: int = 0
     ended: Ending = Ending.OPEN
     ended_at_ns: int = 0

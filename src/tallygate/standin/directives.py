@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 
 _DIRECTIVE = re.compile(r"\[\[\s*standin:([^\]]*)\]\]")
 _LONGEST_DELAY_S = 600.0
+_LONGEST_AUDIO_S = 1_000_000.0
 _MOST_CHUNKS = 100_000
 _MOST_TOKENS = 10**12
 
@@ -62,11 +63,32 @@ class Directives:
     cache_write_1h: int = 0
     output: int | None = None
     reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    cached_audio: int = 0
+    """A part of cached, as audio_… and image_… are of input and output."""
+    seconds: float | None = None
+    """How long the audio is said to last."""
+    polls: int | None = None
+    """What runs in the background ends when it is looked at for that many times."""
+    takes: float | None = None
+    """What runs in the background ends when it is looked at after that many seconds."""
+    ends: str = ""
+    """How it ends, if not well: failed, expired or cancelled."""
 
 
 def _seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value <= _LONGEST_DELAY_S:
+        raise ValueError(text)
+    return value
+
+
+def _duration(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= _LONGEST_AUDIO_S:
         raise ValueError(text)
     return value
 
@@ -79,6 +101,12 @@ def _whole(most: int, least: int = 0) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def _bad_end(text: str) -> str:
+    if text not in {"failed", "expired", "cancelled"}:
+        raise ValueError(text)
+    return text
 
 
 _READERS: Mapping[str, Callable[[str], object]] = {
@@ -100,13 +128,36 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     "cache_write_1h": _whole(_MOST_TOKENS),
     "output": _whole(_MOST_TOKENS),
     "reasoning": _whole(_MOST_TOKENS),
+    "audio_input": _whole(_MOST_TOKENS),
+    "audio_output": _whole(_MOST_TOKENS),
+    "image_input": _whole(_MOST_TOKENS),
+    "image_output": _whole(_MOST_TOKENS),
+    "cached_audio": _whole(_MOST_TOKENS),
+    "seconds": _duration,
+    "polls": _whole(1000, 1),
+    "takes": _seconds,
+    "ends": _bad_end,
 }
 _FLAGS = frozenset({"malformed", "no_usage"})
 _NOISE = frozenset({"usage"})
 """Reads well before token counts: `[[standin: usage input=3400 output=620]]`."""
 
 _USAGE_FIELDS = frozenset(
-    {"input", "cached", "cache_write_5m", "cache_write_1h", "output", "reasoning", "tier"}
+    {
+        "input",
+        "cached",
+        "cache_write_5m",
+        "cache_write_1h",
+        "output",
+        "reasoning",
+        "tier",
+        "audio_input",
+        "audio_output",
+        "image_input",
+        "image_output",
+        "cached_audio",
+        "seconds",
+    }
 )
 
 BEHAVED = Directives()
@@ -155,6 +206,16 @@ def _check(asked: Directives) -> None:
     if asked.reasoning and (asked.output is None or asked.reasoning > asked.output):
         raise DirectiveUnreadable(
             "reasoning is a part of output: give an output that is at least as large"
+        )
+    _check_kinds("input", asked.input, asked.audio_input + asked.image_input)
+    _check_kinds("output", asked.output, asked.audio_output + asked.image_output)
+    _check_kinds("cached", asked.cached, asked.cached_audio)
+
+
+def _check_kinds(name: str, whole: int | None, parts: int) -> None:
+    if parts and (whole is None or parts > whole):
+        raise DirectiveUnreadable(
+            f"the parts of {name} for audio and images need {name}=… that is at least their sum"
         )
 
 

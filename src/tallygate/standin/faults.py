@@ -38,12 +38,14 @@ class Tries:
 class Departure:
     """Watches for the client to leave, while the block runs and the request body is read."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, *, is_socket: bool = False) -> None:
         self._receive = receive
+        self._is_socket = is_socket
         self._watch: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
-        self._watch = asyncio.create_task(self._until_gone())
+        if not self._is_socket:  # whose messages are its handler's to read
+            self._watch = asyncio.create_task(self._until_gone())
         return self
 
     def __exit__(
@@ -57,7 +59,10 @@ class Departure:
 
     async def within(self, seconds: float) -> bool:
         """Wait that long, or until the client is gone; true in the latter case."""
-        assert self._watch is not None, "used outside its block"
+        if self._watch is None:
+            assert self._is_socket, "used outside its block"
+            await asyncio.sleep(seconds)
+            return False
         if seconds > 0:
             await asyncio.wait({self._watch}, timeout=seconds)
         else:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from tallygate.standin import audio_wire, images_wire
 from tallygate.standin.book import Ending
+from tallygate.standin.completions_wire import Completions
 from tallygate.standin.generation import generation
+from tallygate.standin.moderations_wire import Moderations
 from tallygate.standin.openai_wire import ChatCompletions, Embeddings, OpenAI
 from tallygate.standin.responses_wire import Responses, stream_error
 from tallygate.standin.routing import Call, Route, World
@@ -30,7 +33,11 @@ def _routes(world: World) -> Iterator[Route]:
     del world
     openai = OpenAI()
     yield generation("/v1/chat/completions", ChatCompletions(), openai, "chat")
+    yield generation("/v1/completions", Completions(), openai, "text_completion")
     yield generation("/v1/embeddings", Embeddings(), openai, "embeddings")
+    yield generation("/v1/moderations", Moderations(), openai, "moderation", generates=False)
+    yield from images_wire.table(openai)
+    yield from audio_wire.table(openai)
     yield generation("/v1/responses", Responses(), OpenAI(stream_error), "responses")
 
     async def models(call: Call) -> Ending:

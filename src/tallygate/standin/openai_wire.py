@@ -101,7 +101,7 @@ class ChatCompletions:
             ],
         }
         if answer.reports_usage:
-            body["usage"] = _usage(answer.counts)
+            body["usage"] = usage_of(answer.counts)
         body["service_tier"] = answer.tier
         body["system_fingerprint"] = _FINGERPRINT
         return body
@@ -113,7 +113,7 @@ class ChatCompletions:
             yield _chat_frame(answer, [_choice({"content": word})], is_chunk=True)
         yield _chat_frame(answer, [_choice({}, _finish_reason(answer))])
         if answer.reports_usage:
-            yield _chat_frame(answer, [], usage=_usage(answer.counts))
+            yield _chat_frame(answer, [], usage=usage_of(answer.counts))
         yield Frame(data=b"data: [DONE]\n\n")
 
 
@@ -224,15 +224,19 @@ class OpenAI:
         ]
 
 
-def _usage(counts: Counts) -> dict[str, Any]:
+def usage_of(counts: Counts) -> dict[str, Any]:
+    """Word the usage of a completion."""
     return {
         "prompt_tokens": counts.input,
         "completion_tokens": counts.output,
         "total_tokens": counts.input + counts.output,
-        "prompt_tokens_details": {"cached_tokens": counts.cached, "audio_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": counts.cached,
+            "audio_tokens": counts.audio_input,
+        },
         "completion_tokens_details": {
             "reasoning_tokens": counts.reasoning,
-            "audio_tokens": 0,
+            "audio_tokens": counts.audio_output,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
         },
