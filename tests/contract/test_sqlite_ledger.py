@@ -296,7 +296,13 @@ def test_the_tables_in_python_are_those_that_the_migrations_make(
 ) -> None:
     store.prepare()
     connection = sqlite3.connect(path)
-    described = {"VARCHAR": "TEXT", "BIGINT": "INTEGER", "BOOLEAN": "INTEGER", "INTEGER": "INTEGER"}
+    described = {
+        "VARCHAR": "TEXT",
+        "BIGINT": "INTEGER",
+        "BOOLEAN": "INTEGER",
+        "INTEGER": "INTEGER",
+        "BLOB": "BLOB",
+    }
 
     for table in LedgerTable.metadata.tables.values():
         made = [

@@ -160,6 +160,39 @@ class RejectedEntryRow(LedgerTable, table=True):
     recorded_at_ns: int = Field(sa_type=BigInteger)
 
 
+class SealRow(LedgerTable, table=True):
+    """One link of the hash chain; tallygate.domain.ledger.seals says what each column is."""
+
+    __tablename__ = "seals"
+
+    number: int = Field(primary_key=True, sa_type=BigInteger)
+    from_seq: int = Field(sa_type=BigInteger)
+    to_seq: int = Field(sa_type=BigInteger)
+    events: int = Field(sa_type=BigInteger)
+    chain_events: int = Field(sa_type=BigInteger)
+    column_set: int
+    rows_digest: str
+    event_index: bytes
+    previous_head: str
+    sealed_at_ns: int = Field(sa_type=BigInteger)  # the store's clock
+    head: str
+
+
+class ArchiveRow(LedgerTable, table=True):
+    """What was moved to files; the line that lets its range be deleted, and that stays."""
+
+    __tablename__ = "archives"
+
+    number: int = Field(primary_key=True, sa_type=BigInteger)
+    first_seal: int = Field(sa_type=BigInteger)
+    last_seal: int = Field(sa_type=BigInteger)
+    from_seq: int = Field(sa_type=BigInteger)
+    to_seq: int = Field(sa_type=BigInteger)
+    events: int = Field(sa_type=BigInteger)
+    manifest_digest: str
+    archived_at_ns: int = Field(sa_type=BigInteger)  # the store's clock
+
+
 class SchemaVersionRow(LedgerTable, table=True):
     """Which migrations this database has had, and when."""
 
@@ -174,6 +207,8 @@ EVENTS: Final[Table] = LedgerTable.metadata.tables["events"]
 SUBJECTS: Final[Table] = LedgerTable.metadata.tables["subjects"]
 EVENT_CONFLICTS: Final[Table] = LedgerTable.metadata.tables["event_conflicts"]
 REJECTED_ENTRIES: Final[Table] = LedgerTable.metadata.tables["rejected_entries"]
+SEALS: Final[Table] = LedgerTable.metadata.tables["seals"]
+ARCHIVES: Final[Table] = LedgerTable.metadata.tables["archives"]
 SCHEMA_VERSION: Final[Table] = LedgerTable.metadata.tables["schema_version"]
 
 ASSIGNED_BY_STORE: Final = frozenset({"seq", "recorded_at_ns", "booked_period"})

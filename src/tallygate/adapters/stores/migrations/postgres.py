@@ -12,6 +12,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from tallygate.adapters.stores.migrations.postgres_seals import m003_seals
+
 # Fixed within one statement, so a default and the trigger that guards it read one clock.
 _NOW_NS: Final = "(extract(epoch FROM statement_timestamp()) * 1000000000)::bigint"
 _THIS_PERIOD: Final = "to_char(statement_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM')"
@@ -227,6 +229,7 @@ def m002_rejected_entries(connection: Connection) -> None:
 MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (
     m001_initial,
     m002_rejected_entries,
+    m003_seals,
 )
 
 TABLES: Final = """

@@ -11,6 +11,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from tallygate.adapters.stores.migrations.sqlite_seals import m004_seals
+
 # Fixed within one statement, so a default and the trigger that guards it read one clock.
 _NOW_NS: Final = (
     "CAST(strftime('%s', 'now') AS INTEGER) * 1000000000"
@@ -253,6 +255,7 @@ MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (
     m001_initial,
     m002_usage_apart,
     m003_rejected_entries,
+    m004_seals,
 )
 
 TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
