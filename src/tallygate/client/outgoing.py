@@ -1,0 +1,76 @@
+"""
+What a request takes along: a header for each field, the same as W3C baggage, and the trace.
+
+The gate reads the headers first. The baggage is for services in between, which may know nothing of
+tallygate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+from tallygate.client import current
+from tallygate.client.baggage import encoded, merged
+from tallygate.client.fields import (
+    BAGGAGE,
+    HEADER_ALIASES,
+    TRACE_ID,
+    TRACEPARENT,
+    checked,
+    header_of,
+)
+
+
+def outgoing_headers() -> dict[str, str]:
+    """Give the headers for a request made here and now; empty outside of any block and span."""
+    fields = current.KEEPING.fields()
+    headers = {header_of(name): value for name, value in fields.items()}
+    if fields:
+        headers[BAGGAGE] = encoded(fields)
+    return headers | trace_headers()
+
+
+def trace_headers() -> dict[str, str]:
+    """Give the active span's trace, else the one that was received or minted."""
+    held = current.KEEPING.held()
+    carried = held.trace if held else None
+    headers = {}
+    if parent := current.KEEPING.traceparent() or (carried and carried.traceparent):
+        headers[TRACEPARENT] = parent
+    if carried and carried.opaque:
+        headers[TRACE_ID] = carried.opaque
+    return headers
+
+
+def default_headers(**fields: str | None) -> dict[str, str]:
+    """Give headers for what never changes in a service, for a client's `default_headers`."""
+    return {header_of(name): value for name, value in checked(fields).items()}
+
+
+def add_headers(headers: MutableMapping[str, str]) -> None:
+    """
+    Add to a request's own headers, which must not care for case.
+
+    A field of a block replaces what stands there, because that may be a client's default; a trace
+    that stands there was put by somebody who knows the span better.
+    """
+    fields = current.KEEPING.fields()
+    for alias, name in HEADER_ALIASES.items():
+        if name in fields:
+            headers.pop(alias, None)  # two names with two values would be a conflict
+    for name, value in fields.items():
+        headers[header_of(name)] = value
+    if fields:
+        headers[BAGGAGE] = merged(headers.get(BAGGAGE, ""), fields)
+    if TRACEPARENT not in headers and TRACE_ID not in headers:
+        headers.update(trace_headers())
+
+
+def message_attributes() -> dict[str, str]:
+    """Give the fewest entries that carry everything in a message; SQS allows ten."""
+    fields = current.KEEPING.fields()
+    held = current.KEEPING.held()
+    names = sorted(held.extra if held else ())
+    extra = {header_of(name): fields[name] for name in names if name in fields}
+    found = {BAGGAGE: encoded(fields)} if fields else {}
+    return found | extra | trace_headers()
