@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from fakes.entries import (
@@ -26,6 +28,7 @@ from fakes.entries import (
     no_charge,
 )
 from fakes.ledger import FakeLedger
+from tallygate.adapters.stores.postgres import PostgresLedger
 from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.application.ports import Appended, EventFilter, Ledger, Total
 from tallygate.domain.ledger.events import Entry, EventKind, Status
@@ -40,21 +43,43 @@ class Subject:
 
     ledger: Ledger
     path: Path | None = None
+    url: str = ""
 
     def forget(self, subject_hash: str) -> None:
         if isinstance(self.ledger, FakeLedger):
             self.ledger.forget(subject_hash)
             return
+        if self.url:
+            with psycopg.connect(self.url) as connection:
+                connection.execute("DELETE FROM subjects WHERE subject_hash = %s", (subject_hash,))
+            return
         assert self.path is not None
-        with sqlite3.connect(self.path) as connection:
-            connection.execute("DELETE FROM subjects WHERE subject_hash = ?", (subject_hash,))
-        connection.close()
+        with closing(sqlite3.connect(self.path)) as file, file:
+            file.execute("DELETE FROM subjects WHERE subject_hash = ?", (subject_hash,))
+
+    def rejected(self) -> list[str]:
+        """Return the ids that were kept aside."""
+        if isinstance(self.ledger, FakeLedger):
+            return list(self.ledger.rejected)
+        query = "SELECT event_id FROM rejected_entries"
+        if self.url:
+            with psycopg.connect(self.url) as connection:
+                return [row[0] for row in connection.execute(query)]
+        assert self.path is not None
+        with closing(sqlite3.connect(self.path)) as file:
+            return [row[0] for row in file.execute(query)]
 
 
-@pytest.fixture(params=["sqlite", "fake"])
+@pytest.fixture(params=["sqlite", "postgres", "fake"])
 def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
     if request.param == "fake":
         yield Subject(FakeLedger())
+        return
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+        store = PostgresLedger(url)
+        yield Subject(store, url=url)
+        store.close()
         return
     path = tmp_path / "new" / "ledger.db"
     ledger = SqliteLedger(path, busy_timeout_s=0.2)
@@ -320,6 +345,52 @@ def test_a_column_that_is_not_offered_is_refused(ledger: Ledger, name: str) -> N
 
     with pytest.raises(ValueError, match="cannot be filtered by"):
         list(ledger.rows(EventFilter(equals={name: "x"})))
+
+
+def test_usage_that_comes_again_under_its_id_never_is_a_conflict(ledger: Ledger) -> None:
+    polled = an_entry(1, kind=EventKind.USAGE)
+    elsewhere = an_entry(
+        1,
+        kind=EventKind.USAGE,
+        writer_id="writer-2",
+        ownership=an_ownership(owner_team="team-x"),
+        outcome=an_outcome(settled_at_ns=NOON_NS + 9 * SECOND_NS),
+    )
+
+    assert ledger.append([polled, elsewhere]) == Appended(inserted=1, duplicates=1)
+    assert ledger.append([elsewhere]) == Appended(inserted=0, duplicates=1)
+    assert [row["owner_team"] for row in ledger.rows(EVERYTHING)] == ["team-support"]
+
+
+def test_usage_under_the_id_of_an_attempt_is_a_conflict(ledger: Ledger) -> None:
+    ledger.append([an_entry(1)])
+
+    appended = ledger.append([an_entry(1, kind=EventKind.USAGE)])
+
+    assert appended.conflicts == (event_id(1),)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(Entry(an_event(2), a_price("-1")), id="a negative cost"),
+        pytest.param(an_entry(2, kind=EventKind.CORRECTION), id="a correction of nothing"),
+        pytest.param(an_entry(2, call_count=0), id="no call at all"),
+        pytest.param(an_entry(2, cost="92233720368547758.08"), id="more than a cell holds"),
+    ],
+)
+def test_an_entry_that_breaks_a_rule_is_kept_aside_and_the_rest_is_booked(
+    subject: Subject, broken: Entry
+) -> None:
+    batch = [an_entry(1), broken, *(an_entry(number) for number in range(3, 8)), an_entry(3)]
+
+    assert subject.ledger.append(batch) == Appended(
+        inserted=6, duplicates=1, rejected=(event_id(2),)
+    )
+    assert subject.ledger.append([broken]).rejected == (event_id(2),)
+
+    assert ids_of(subject.ledger) == [event_id(number) for number in (1, 3, 4, 5, 6, 7)]
+    assert subject.rejected() == [event_id(2)]
 
 
 def test_rows_are_those_that_were_there_when_the_reading_began(ledger: Ledger) -> None:

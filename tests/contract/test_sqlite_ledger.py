@@ -17,7 +17,6 @@ from sqlalchemy import select
 
 from fakes.entries import (
     TENANT,
-    a_price,
     a_refusal,
     an_entry,
     an_event,
@@ -29,8 +28,8 @@ from tallygate.adapters.stores.rows import digest_of_facts, facts_of
 from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.adapters.stores.tables import ASSIGNED_BY_STORE, EVENTS, LedgerTable
 from tallygate.application.ports import Appended, EventFilter, Ledger
-from tallygate.domain.ledger.events import Entry, EventKind
-from tallygate.errors import LedgerError, LedgerSchemaMismatch, LedgerUnavailable, SettingsInvalid
+from tallygate.domain.ledger.events import Entry
+from tallygate.errors import LedgerSchemaMismatch, LedgerUnavailable, SettingsInvalid
 
 EVERYTHING = EventFilter()
 
@@ -104,24 +103,6 @@ def test_the_book_is_kept_in_utc_by_the_stores_clock(store: SqliteLedger, path: 
     ).fetchone()
     connection.close()
     assert agrees == 1
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        pytest.param(Entry(an_event(1), a_price("-1")), id="a negative cost"),
-        pytest.param(an_entry(1, kind=EventKind.CORRECTION), id="a correction of nothing"),
-        pytest.param(an_entry(1, call_count=0), id="no call at all"),
-    ],
-)
-def test_an_entry_that_breaks_a_rule_is_refused_with_its_whole_batch(
-    store: SqliteLedger, entry: Entry
-) -> None:
-    with pytest.raises(LedgerError, match="refuses an entry") as caught:
-        store.append([an_entry(2), entry])
-
-    assert not isinstance(caught.value, LedgerUnavailable)
-    assert ids_of(store) == []
 
 
 def test_a_conflict_is_kept_once_with_its_facts_and_no_hash(

@@ -12,7 +12,8 @@ from tallygate.adapters.stores.rows import digest_of_facts, facts_of, price_colu
 from tallygate.adapters.stores.tables import EVENTS
 from tallygate.application.ports import Appended, EventFilter, Total
 from tallygate.domain.kernel.instants import period_of
-from tallygate.domain.ledger.events import Entry, Event
+from tallygate.domain.kernel.money import e12_from_amount
+from tallygate.domain.ledger.events import Entry, Event, EventKind
 from tallygate.errors import LedgerError, LedgerUnavailable
 
 NOW_NS = 1_795_262_500_000_000_000
@@ -23,24 +24,30 @@ class FakeLedger:
         self.lines: dict[str, dict[str, Any]] = {}
         self.conflicts: dict[tuple[str, str], dict[str, Any]] = {}
         self.subjects: dict[str, str] = {}
+        self.rejected: dict[str, None] = {}
         self.out_of_reach = ""
         """Why it cannot be reached, while it cannot."""
         self._surrogates = itertools.count(1)
 
     def append(self, entries: Sequence[Entry]) -> Appended:
         self._require_reach()
-        inserted, conflicts = 0, {}
+        inserted, conflicts, rejected = 0, {}, []
         for entry in entries:
             line = self.lines.get(entry.event.event_id)
-            if line is None:
+            if _breaks_a_rule(entry):
+                self.rejected[entry.event.event_id] = None
+                rejected.append(entry.event.event_id)
+            elif line is None:
                 self.lines[entry.event.event_id] = self._line_of(entry)
                 inserted += 1
+            elif (entry.event.kind, line["kind"]) == (EventKind.USAGE, EventKind.USAGE):
+                continue
             elif digest_of_facts(self._facts(entry.event, line)) != line["payload_digest"]:
                 facts = self._facts(entry.event)
                 self.conflicts[entry.event.event_id, digest_of_facts(facts)] = facts
                 conflicts[entry.event.event_id] = None
-        duplicates = len(entries) - inserted - len(conflicts)
-        return Appended(inserted, duplicates, tuple(conflicts))
+        duplicates = len(entries) - inserted - len(conflicts) - len(rejected)
+        return Appended(inserted, duplicates, tuple(conflicts), tuple(rejected))
 
     def rows(self, wanted: EventFilter) -> Iterator[Mapping[str, Any]]:
         self._require_reach()
@@ -113,6 +120,17 @@ class FakeLedger:
     def _require_reach(self) -> None:
         if self.out_of_reach:
             raise LedgerUnavailable(self.out_of_reach)
+
+
+def _breaks_a_rule(entry: Entry) -> bool:
+    event, cost = entry.event, entry.price.cost
+    correction = event.kind is EventKind.CORRECTION
+    return (
+        event.call_count < 1
+        or correction != (event.corrects_event_id is not None)
+        or (cost is not None and not correction and cost < 0)
+        or (cost is not None and abs(e12_from_amount(cost)) >= 2**63)
+    )
 
 
 def _conditions_of(wanted: EventFilter) -> dict[str, Any]:

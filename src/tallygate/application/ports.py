@@ -107,12 +107,15 @@ class Appended:
     What an append did.
 
     `conflicts` are ids that exist with another payload: the ledger keeps the first, stores the
-    other in its table of conflicts, and says so.
+    other in its table of conflicts, and says so. Usage that comes again under its id counts as a
+    duplicate whatever it says. `rejected` are ids of entries that break a rule of the store
+    itself: they are kept aside, and the rest is booked.
     """
 
     inserted: int
     duplicates: int
     conflicts: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

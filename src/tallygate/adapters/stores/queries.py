@@ -2,7 +2,8 @@
 An `EventFilter` as SQL, and the one way to sum money.
 
 Exact   SQLite's SUM raises past 2**63, which is 9.22 million dollars at 10**-12; quotient and
-        remainder are summed apart and put together in Python.
+        remainder are summed apart and put together in Python. Both databases cut a quotient
+        towards zero and give the remainder its dividend's sign.
 Errors  ValueError for a column that is not offered; names never reach SQL unchecked.
 """
 
@@ -13,8 +14,11 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select
+from sqlalchemy import Boolean, ColumnElement, and_, func, literal, literal_column, or_, select
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import Select
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from tallygate.adapters.stores.tables import EVENTS, SUBJECTS
 from tallygate.application.ports import EventFilter
@@ -73,10 +77,34 @@ def _any_model(value: str) -> ColumnElement[bool]:
     return or_(*(name == value for name in names))
 
 
+class _HoldsCode(FunctionElement[bool]):
+    """Whether the first argument, JSON text, is a list with an object of that `code`."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_HoldsCode, "sqlite")
+def _in_sqlite(element: _HoldsCode, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - as SQLAlchemy hands them on
+    entries, code = (compiler.process(each, **options) for each in element.clauses)
+    return (
+        f"EXISTS (SELECT 1 FROM json_each({entries}) AS entry"  # noqa: S608 - compiled columns and binds
+        f" WHERE json_extract(entry.value, '$.code') = {code})"
+    )
+
+
+@compiles(_HoldsCode, "postgresql")
+def _in_postgres(element: _HoldsCode, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - as SQLAlchemy hands them on
+    entries, code = (compiler.process(each, **options) for each in element.clauses)
+    return (
+        f"EXISTS (SELECT 1 FROM json_array_elements(CAST({entries} AS json)) AS entry"  # noqa: S608 - compiled columns and binds
+        f" WHERE entry ->> 'code' = {code})"
+    )
+
+
 def _violation(value: str) -> ColumnElement[bool]:
-    codes = func.json_each(EVENTS.c.violations).table_valued("value", name="violation")
-    code = func.json_extract(codes.c.value, "$.code")
-    return select(literal_column("1")).select_from(codes).where(code == value).exists()
+    holds: ColumnElement[bool] = _HoldsCode(EVENTS.c.violations, literal(value))
+    return holds
 
 
 def _subject(column: Any) -> Callable[[str], ColumnElement[bool]]:  # noqa: ANN401 - Core's own
@@ -148,13 +176,14 @@ def page(wanted: EventFilter, size: int, *, after: int | None, last: int) -> Sel
 
 def sum_of(e12: ColumnElement[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """Split a sum in two, each far from 2**63, for `amount_from_sums` to put together."""
-    # `op`: SQLAlchemy's own division is not the integers' of SQLite.
+    # `op`: SQLAlchemy's own division is not the integers' of the databases.
     return func.sum(e12.op("/")(_MILLION)), func.sum(e12.op("%")(_MILLION))
 
 
-def amount_from_sums(millions: int | None, rest: int | None) -> Decimal:
+def amount_from_sums(millions: int | Decimal | None, rest: int | Decimal | None) -> Decimal:
     """Put the two sums of `sum_of` together; nothing summed is 0."""
-    return amount_from_e12((millions or 0) * _MILLION + (rest or 0))
+    # PostgreSQL sums whole numbers into a Decimal without places.
+    return amount_from_e12(int(millions or 0) * _MILLION + int(rest or 0))
 
 
 def totals(wanted: EventFilter) -> Select[Any]:

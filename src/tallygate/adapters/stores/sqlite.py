@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
@@ -30,15 +30,17 @@ from tallygate.adapters.stores.migrations.runner import (
     require_known,
     version_of,
 )
-from tallygate.adapters.stores.queries import amount_from_sums, page, totals
-from tallygate.adapters.stores.rows import readable
-from tallygate.adapters.stores.tables import EVENTS
-from tallygate.adapters.stores.writing import append_entries
+from tallygate.adapters.stores.reading import (
+    read_attempts,
+    read_rejected,
+    read_rows,
+    read_total,
+)
+from tallygate.adapters.stores.writing import append_or_reject
 from tallygate.application.ports import Appended, EventFilter, Total
-from tallygate.domain.ledger.events import NOT_SENT, Entry, EventKind, Status
-from tallygate.errors import LedgerError, LedgerUnavailable, SettingsInvalid
+from tallygate.domain.ledger.events import Entry
+from tallygate.errors import LedgerUnavailable, SettingsInvalid
 
-_PAGE_SIZE: Final = 1000
 _BEGIN: Final = "tallygate_begin"
 
 
@@ -54,8 +56,8 @@ def path_from_url(url: str | Path) -> Path:
         ) from error
     if parsed.get_backend_name() != "sqlite":
         raise SettingsInvalid(
-            f"the ledger's address names {parsed.get_backend_name()}; this tallygate keeps its "
-            "ledger in SQLite: write sqlite:///path (TALLYGATE_LEDGER_URL or --ledger)."
+            f"the ledger's address names {parsed.get_backend_name()}, and this is the store for "
+            "files: write sqlite:///path (TALLYGATE_LEDGER_URL or --ledger)."
         )
     if not parsed.database or parsed.database == ":memory:" or parsed.query:
         raise SettingsInvalid(
@@ -87,60 +89,35 @@ class SqliteLedger:
     def append(self, entries: Sequence[Entry]) -> Appended:
         if not entries:
             return Appended(inserted=0, duplicates=0)
-        engine = self._ready()
-        with translated(self.place), engine.begin() as connection:
-            appended = append_entries(connection, entries)
+        appended = append_or_reject(self._ready(), self.place, entries)
         self._require_same_file()  # what went into an unlinked file is not kept
         return appended
 
     def rows(self, wanted: EventFilter) -> Iterator[Mapping[str, Any]]:
-        left = wanted.limit
-        after: int | None = None
-        last: int | None = None
-        while left is None or left > 0:
-            size = _PAGE_SIZE if left is None else min(left, _PAGE_SIZE)
-            with translated(self.place), self._reading() as connection:
-                if last is None:  # what is booked from here on is not part of the answer
-                    last = connection.execute(select(func.max(EVENTS.c.seq))).scalar() or 0
-                found = connection.execute(page(wanted, size, after=after, last=last)).mappings()
-                rows = [readable(row) for row in found]
-            yield from rows
-            if len(rows) < size:
-                return
-            after = rows[-1]["seq"]
-            left = None if left is None else left - size
+        return read_rows(self._reading, wanted)
 
     def total(self, wanted: EventFilter) -> Total:
-        with translated(self.place), self._reading() as connection:
-            row = connection.execute(totals(wanted)).one()
-        millions, rest, events, unpriced, currencies = row
-        if currencies > 1:
-            raise LedgerError(
-                "the entries are in more than one currency and cannot be summed; "
-                "ask for one of them (currency)."
-            )
-        return Total(cost=amount_from_sums(millions, rest), events=events, unpriced=unpriced)
+        return read_total(self._reading, wanted)
 
     def count_attempts(self) -> int:
-        attempts = (
-            select(func.count())
-            .select_from(EVENTS)
-            .where(
-                EVENTS.c.kind == EventKind.ATTEMPT.value,
-                EVENTS.c.status != Status.CACHE_HIT.value,
-                EVENTS.c.detail.is_distinct_from(NOT_SENT),
-            )
-        )
-        with translated(self.place), self._reading() as connection:
-            return int(connection.execute(attempts).scalar_one())
+        return read_attempts(self._reading)
+
+    def count_rejected(self) -> int:
+        """How many entries were kept aside, in `rejected_entries`."""
+        return read_rejected(self._reading)
 
     def close(self) -> None:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
 
-    def _reading(self) -> Connection:
-        return self._ready().execution_options(**{_BEGIN: "BEGIN"}).connect()
+    @contextmanager
+    def _reading(self) -> Generator[Connection]:
+        with (
+            translated(self.place),
+            self._ready().execution_options(**{_BEGIN: "BEGIN"}).connect() as connection,
+        ):
+            yield connection
 
     def _ready(self) -> Engine:
         if self._engine is not None:
@@ -214,7 +191,9 @@ def _engine_for(path: Path, busy_timeout_s: float) -> Engine:
             raise
         return connection
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=2)
+    engine = create_engine(
+        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=2, hide_parameters=True
+    )
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

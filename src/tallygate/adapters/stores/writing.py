@@ -1,68 +1,117 @@
 """
-Entries into an open write transaction, each at most once.
+Entries into a ledger, each at most once, a batch whole or not at all.
 
 Shapes  A line that is there already is a duplicate when its facts are the same, a conflict when
-        they are not. A person who was forgotten in between does not make it a conflict.
+        they are not. A person who was forgotten in between does not make it a conflict, and usage
+        under one id, which several proxies may have polled, never is one: the first stays.
+        What the database's own rules refuse is found by halving the batch and kept aside.
+Source  Measured into PostgreSQL 18, 2,000 lines a batch: executemany 7 k lines/s, COPY into a
+        temporary table 22 k, one JSON document 20 k at half of COPY's work on this side.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, select
-from sqlalchemy.dialects import sqlite
+import orjson
+from sqlalchemy import Column, Connection, Engine, Table, select, text
 
+from tallygate.adapters.stores.failures import EntryRefused, translated
+from tallygate.adapters.stores.locks import APPEND, SPACE
 from tallygate.adapters.stores.rows import Row, digest_of_facts, facts_of, price_columns
-from tallygate.adapters.stores.tables import ASSIGNED_BY_STORE, EVENT_CONFLICTS, EVENTS, SUBJECTS
+from tallygate.adapters.stores.tables import (
+    ASSIGNED_BY_STORE,
+    EVENT_CONFLICTS,
+    EVENTS,
+    REJECTED_ENTRIES,
+    SUBJECTS,
+)
 from tallygate.application.ports import Appended
 from tallygate.domain.kernel.digests import canonical_json
-from tallygate.domain.ledger.events import Entry, Event
+from tallygate.domain.ledger.events import Entry, Event, EventKind
 
-_LOOKUP_SIZE: Final = 500
 _WRITTEN: Final = tuple(c.name for c in EVENTS.columns if c.name not in ASSIGNED_BY_STORE)
-# Compiled once, bound by place: SQLAlchemy's own binding would cost more than the insert.
-_INSERT: Final = str(
-    sqlite.insert(EVENTS)
-    .values(dict.fromkeys(_WRITTEN))
-    .on_conflict_do_nothing(index_elements=["event_id"])
-    .compile(dialect=sqlite.dialect())
-)
+_NOBODY: Final = "sub_"
+"""In the place of a surrogate that was never made; no line has it."""
+_POSTGRES_TYPES: Final = {
+    "VARCHAR": "text",
+    "BIGINT": "bigint",
+    "INTEGER": "integer",
+    "BOOLEAN": "boolean",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
+    kind: str
     digest: str
     tenant_ref: str | None
     user_ref: str | None
 
 
-def append_entries(connection: Connection, entries: Sequence[Entry]) -> Appended:
-    """Write what is new; the caller holds the write lock, commits, or takes all of it back."""
-    stored = _stored_lines(connection, {entry.event.event_id for entry in entries})
-    subjects = _Subjects(connection, _hashes_in(entries))
-    fresh: list[Row] = []
-    conflicts: dict[str, None] = {}
+def append_or_reject(engine: Engine, place: str, entries: Sequence[Entry]) -> Appended:
+    """Write what is new in one transaction; what the rules refuse goes to its own table."""
+    try:
+        with translated(place), engine.begin() as connection:
+            return _append(connection, entries)
+    except EntryRefused:
+        with translated(place), engine.begin() as connection:
+            return _append_apart(connection, place, entries)
+
+
+def _append_apart(connection: Connection, place: str, entries: Sequence[Entry]) -> Appended:
+    """Halve until what is refused stands alone."""
+    try:
+        with translated(place), connection.begin_nested():
+            return _append(connection, entries)
+    except EntryRefused as refused:
+        if len(entries) == 1:
+            return _reject(connection, entries[0].event, refused.reason)
+    middle = len(entries) // 2
+    first = _append_apart(connection, place, entries[:middle])
+    second = _append_apart(connection, place, entries[middle:])
+    return Appended(
+        inserted=first.inserted + second.inserted,
+        duplicates=first.duplicates + second.duplicates,
+        conflicts=tuple(dict.fromkeys((*first.conflicts, *second.conflicts))),
+        rejected=(*first.rejected, *second.rejected),
+    )
+
+
+def _append(connection: Connection, entries: Sequence[Entry]) -> Appended:
+    dialect = _DIALECTS[connection.dialect.name]
+    dialect.lock(connection)
+    stored = _stored_lines(connection, [entry.event.event_id for entry in entries])
+    subjects = _Subjects(connection)
+    subjects.settle(_hashes_in(e.event for e in entries if e.event.event_id not in stored))
+    fresh: dict[str, Row] = {}
+    again: list[Event] = []
     for entry in entries:
         event = entry.event
-        line = stored.get(event.event_id)
-        if line is None:
-            row = _row_of(entry, subjects)
-            fresh.append(row)
-            stored[event.event_id] = _Stored(
-                row["payload_digest"], row["tenant_ref"], row["user_ref"]
-            )
-        elif not _is_same(event, line, subjects):
+        if event.event_id in stored:
+            again.append(event)
+            continue
+        row = fresh[event.event_id] = _row_of(entry, subjects)
+        stored[event.event_id] = _Stored(
+            row["kind"], row["payload_digest"], row.get("tenant_ref"), row.get("user_ref")
+        )
+    written = dialect.insert(connection, list(fresh.values())) if fresh else frozenset()
+    if len(written) < len(fresh):  # another drain was faster
+        late = [event_id for event_id in fresh if event_id not in written]
+        stored |= _stored_lines(connection, late)
+        others = {entry.event.event_id: entry.event for entry in reversed(entries)}
+        again.extend(others[event_id] for event_id in late)
+    conflicts: dict[str, None] = {}
+    for event in again:
+        if not _is_same(event, stored[event.event_id], subjects):
             _keep_conflict(connection, event, subjects)
             conflicts[event.event_id] = None
-    subjects.write()
-    if fresh:
-        connection.exec_driver_sql(_INSERT, [tuple(map(row.get, _WRITTEN)) for row in fresh])
     return Appended(
-        inserted=len(fresh),
-        duplicates=len(entries) - len(fresh) - len(conflicts),
+        inserted=len(written),
+        duplicates=len(entries) - len(written) - len(conflicts),
         conflicts=tuple(conflicts),
     )
 
@@ -80,7 +129,10 @@ def _facts_of(event: Event, subjects: _Subjects) -> Row:
 
 
 def _is_same(event: Event, line: _Stored, subjects: _Subjects) -> bool:
+    if event.kind is EventKind.USAGE and line.kind == EventKind.USAGE.value:
+        return True
     owner = event.ownership
+    subjects.settle(_hashes_in([event]), mint=False)
     facts = facts_of(
         event,
         subjects.ref_as_stored(owner.tenant_id_hash, line.tenant_ref),
@@ -90,91 +142,170 @@ def _is_same(event: Event, line: _Stored, subjects: _Subjects) -> bool:
 
 
 def _keep_conflict(connection: Connection, event: Event, subjects: _Subjects) -> None:
+    _keep_aside(connection, EVENT_CONFLICTS, event, subjects)
+
+
+def _reject(connection: Connection, event: Event, reason: str) -> Appended:
+    _keep_aside(connection, REJECTED_ENTRIES, event, _Subjects(connection), reason=reason)
+    return Appended(inserted=0, duplicates=0, rejected=(event.event_id,))
+
+
+def _keep_aside(
+    connection: Connection, table: Table, event: Event, subjects: _Subjects, **more: str
+) -> None:
+    subjects.settle(_hashes_in([event]))
     facts = {name: value for name, value in _facts_of(event, subjects).items() if value is not None}
     digest = digest_of_facts(facts)
-    columns = EVENT_CONFLICTS.c
     kept = connection.execute(
-        select(columns.seq).where(
-            columns.event_id == event.event_id, columns.payload_digest == digest
+        select(table.c.seq).where(
+            table.c.event_id == event.event_id, table.c.payload_digest == digest
         )
     ).first()
-    if kept is None:
-        connection.execute(
-            EVENT_CONFLICTS.insert().values(
-                event_id=event.event_id,
-                payload_digest=digest,
-                facts=canonical_json(facts).decode(),
-            )
-        )
+    if kept is not None:
+        return
+    values = {
+        "event_id": event.event_id,
+        "payload_digest": digest,
+        "facts": canonical_json(facts).decode(),
+        **more,
+    }
+    names, binds = ", ".join(values), ", ".join(f":{name}" for name in values)
+    insert = f"INSERT INTO {table.name} ({names}) VALUES ({binds}) ON CONFLICT DO NOTHING"  # noqa: S608 - own names
+    connection.execute(text(insert), values)
 
 
-def _stored_lines(connection: Connection, ids: set[str]) -> dict[str, _Stored]:
-    columns = (
-        EVENTS.c.event_id,
-        EVENTS.c.payload_digest,
-        EVENTS.c.tenant_ref,
-        EVENTS.c.user_ref,
-    )
+def _stored_lines(connection: Connection, ids: Sequence[str]) -> dict[str, _Stored]:
+    columns = EVENTS.c
+    wanted = (columns.event_id, columns.kind, columns.payload_digest)
     return {
-        event_id: _Stored(digest, tenant_ref, user_ref)
-        for event_id, digest, tenant_ref, user_ref in _where_in(
-            connection, columns, EVENTS.c.event_id, ids
+        event_id: _Stored(*line)
+        for event_id, *line in _among(
+            connection, (*wanted, columns.tenant_ref, columns.user_ref), ids
         )
     }
 
 
-def _hashes_in(entries: Iterable[Entry]) -> set[str]:
-    owners = [entry.event.ownership for entry in entries]
-    hashes = {owner.tenant_id_hash for owner in owners} | {owner.user_id_hash for owner in owners}
+def _hashes_in(events: Iterable[Event]) -> set[str]:
+    hashes: set[str | None] = set()
+    for event in events:
+        hashes.add(event.ownership.tenant_id_hash)
+        hashes.add(event.ownership.user_id_hash)
+    hashes.discard(None)
     return {subject_hash for subject_hash in hashes if subject_hash is not None}
 
 
-def _where_in(
-    connection: Connection, columns: Sequence[Column[Any]], key: Column[Any], values: set[str]
+def _among(
+    connection: Connection, columns: Sequence[Column[Any]], values: Iterable[str]
 ) -> Iterator[Any]:
-    ordered = sorted(values)
-    for start in range(0, len(ordered), _LOOKUP_SIZE):
-        wanted = ordered[start : start + _LOOKUP_SIZE]
-        yield from connection.execute(select(*columns).where(key.in_(wanted)))
+    """Yield the lines whose first column is one of the values, in one statement."""
+    names = ", ".join(column.name for column in columns)
+    among = _DIALECTS[connection.dialect.name].among
+    query = f"SELECT {names} FROM {columns[0].table.name} WHERE {columns[0].name} {among}"  # noqa: S608 - own names
+    document = orjson.dumps(list(values)).decode()
+    return iter(connection.exec_driver_sql(query, (document,)))
 
 
 class _Subjects:
     """Surrogates for hashes: found again while the row is there, made anew when it is not."""
 
-    def __init__(self, connection: Connection, hashes: set[str]) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        columns = (SUBJECTS.c.subject_hash, SUBJECTS.c.surrogate)
-        found = _where_in(connection, columns, SUBJECTS.c.subject_hash, hashes)
-        self._refs: dict[str, str] = dict(map(tuple, found))
-        self._minted: dict[str, str] = {}
+        self._refs: dict[str, str] = {}
+
+    def settle(self, hashes: set[str], *, mint: bool = True) -> None:
+        """Look the hashes up, and make surrogates for those that have none."""
+        self._find(hashes)
+        missing = sorted(hashes - self._refs.keys())  # sorted: two drains cannot wait in a ring
+        if not missing or not mint:
+            return
+        rows = [
+            {"surrogate": f"sub_{secrets.token_hex(16)}", "subject_hash": subject_hash}
+            for subject_hash in missing
+        ]
+        _DIALECTS[self._connection.dialect.name].insert_subjects(self._connection, rows)
+        self._find(set(missing))  # another drain may have been faster
 
     def ref(self, subject_hash: str | None) -> str | None:
-        if subject_hash is None:
-            return None
-        if subject_hash not in self._refs:
-            self._refs[subject_hash] = self._minted[subject_hash] = f"sub_{secrets.token_hex(16)}"
-        return self._refs[subject_hash]
+        return None if subject_hash is None else self._refs[subject_hash]
 
     def ref_as_stored(self, subject_hash: str | None, stored: str | None) -> str | None:
         """Find the surrogate that a line of the same facts would carry."""
-        if subject_hash is None or stored is None:
-            return self.ref(subject_hash)
-        if self._refs.get(subject_hash) != stored and not self._stands(stored):
+        if subject_hash is None:
+            return None
+        found = self._refs.get(subject_hash)
+        if stored is not None and found != stored and not self._stands(stored):
             return stored  # forgotten since; nobody can say that it was another person
-        return self.ref(subject_hash)
+        return found or _NOBODY
 
     def _stands(self, ref: str) -> bool:
-        if ref in self._minted.values():
-            return True
         known = select(SUBJECTS.c.surrogate).where(SUBJECTS.c.surrogate == ref)
         return self._connection.execute(known).first() is not None
 
-    def write(self) -> None:
-        if self._minted:
-            self._connection.execute(
-                SUBJECTS.insert(),
-                [
-                    {"surrogate": ref, "subject_hash": subject_hash}
-                    for subject_hash, ref in self._minted.items()
-                ],
-            )
+    def _find(self, hashes: set[str]) -> None:
+        unknown = hashes - self._refs.keys()
+        if unknown:
+            columns = (SUBJECTS.c.subject_hash, SUBJECTS.c.surrogate)
+            self._refs.update(map(tuple, _among(self._connection, columns, unknown)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """What each kind of database writes in its own way."""
+
+    lock: Callable[[Connection], object]
+    insert: Callable[[Connection, Sequence[Row]], frozenset[str]]
+    """Returns the ids that were not there before."""
+    insert_subjects: Callable[[Connection, Sequence[Mapping[str, str]]], object]
+    among: str
+    """Condition for `one of`, given a JSON array."""
+
+
+# Compiled once, bound by place: SQLAlchemy's own binding would cost more than the insert.
+_SQLITE_INSERT: Final = (
+    f"INSERT INTO events ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))})"  # noqa: S608 - own names
+    " ON CONFLICT (event_id) DO NOTHING"
+)
+_POSTGRES_INSERT: Final = f"""
+INSERT INTO events ({", ".join(_WRITTEN)}) SELECT {", ".join(_WRITTEN)}
+FROM json_to_recordset(CAST(%s AS json)) AS line(
+    {", ".join(f"{name} {_POSTGRES_TYPES[str(EVENTS.c[name].type)]}" for name in _WRITTEN)}
+)
+ON CONFLICT (event_id) DO NOTHING RETURNING event_id
+"""  # noqa: S608 - own names
+_POSTGRES_INSERT_SUBJECTS: Final = """
+INSERT INTO subjects (surrogate, subject_hash) SELECT surrogate, subject_hash
+FROM json_to_recordset(CAST(%s AS json)) AS line(surrogate text, subject_hash text)
+ON CONFLICT DO NOTHING
+"""
+
+
+def _insert_into_sqlite(connection: Connection, rows: Sequence[Row]) -> frozenset[str]:
+    # One writer at a time, so what the look-up did not find is not there.
+    connection.exec_driver_sql(_SQLITE_INSERT, [tuple(map(row.get, _WRITTEN)) for row in rows])
+    return frozenset(row["event_id"] for row in rows)
+
+
+def _insert_into_postgres(connection: Connection, rows: Sequence[Row]) -> frozenset[str]:
+    document = orjson.dumps(rows).decode()
+    written = connection.exec_driver_sql(_POSTGRES_INSERT, (document,))
+    return frozenset(event_id for (event_id,) in written)
+
+
+_DIALECTS: Final = {
+    "sqlite": _Dialect(
+        lock=lambda _: None,
+        insert=_insert_into_sqlite,
+        insert_subjects=lambda connection, rows: connection.execute(SUBJECTS.insert(), rows),
+        among="IN (SELECT value FROM json_each(?))",
+    ),
+    "postgresql": _Dialect(
+        lock=lambda connection: connection.exec_driver_sql(
+            f"SELECT pg_advisory_xact_lock_shared({SPACE}, {APPEND})"
+        ),
+        insert=_insert_into_postgres,
+        insert_subjects=lambda connection, rows: connection.exec_driver_sql(
+            _POSTGRES_INSERT_SUBJECTS, (orjson.dumps(rows).decode(),)
+        ),
+        among="IN (SELECT json_array_elements_text(CAST(%s AS json)))",
+    ),
+}
