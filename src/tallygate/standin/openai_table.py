@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tallygate.standin import audio_wire, images_wire
+from tallygate.standin.batches_wire import Batches
 from tallygate.standin.book import Ending
 from tallygate.standin.completions_wire import Completions
+from tallygate.standin.files_wire import Files
 from tallygate.standin.generation import generation
 from tallygate.standin.moderations_wire import Moderations
 from tallygate.standin.openai_wire import ChatCompletions, Embeddings, OpenAI
-from tallygate.standin.responses_wire import Responses, stream_error
+from tallygate.standin.responses_kept import KeptResponses
+from tallygate.standin.responses_wire import stream_error
 from tallygate.standin.routing import Call, Route, World
 
 _AZURE = ("/openai/deployments/{model}/", "/openai/v1/", "/openai/")
@@ -38,7 +41,10 @@ def _routes(world: World) -> Iterator[Route]:
     yield generation("/v1/moderations", Moderations(), openai, "moderation", generates=False)
     yield from images_wire.table(openai)
     yield from audio_wire.table(openai)
-    yield generation("/v1/responses", Responses(), OpenAI(stream_error), "responses")
+    yield from KeptResponses().table(OpenAI(stream_error))
+    files = Files()
+    yield from files.table(openai)
+    yield from Batches(files).table(openai)
 
     async def models(call: Call) -> Ending:
         return await call.json(openai.models(call.created_s))

@@ -28,7 +28,7 @@ from tallygate.standin.openai_wire import served_tier
 
 
 class Responses:
-    """POST /v1/responses; nothing is stored, whatever `store` says."""
+    """POST /v1/responses."""
 
     def read(self, body: Mapping[str, Any]) -> Asked:
         model = model_in(body, "Missing required parameter: 'model'.")
@@ -45,7 +45,12 @@ class Responses:
             input_tokens=sum(len(without_directives(text).split()) for text in texts),
             most_output_tokens=whole_number(body.get("max_output_tokens")),
             directive_text=given if isinstance(given, str) else last_user_text(items),
-            extra={"message_id": f"msg_{token_hex(24)}"},
+            extra={
+                "message_id": f"msg_{token_hex(24)}",
+                "background": body.get("background") is True,
+                "store": body.get("store") is not False,
+                "previous_response_id": body.get("previous_response_id"),
+            },
         )
 
     def new_response_id(self) -> str:
@@ -55,7 +60,7 @@ class Responses:
         return served_tier(asked)
 
     def whole(self, answer: Answer) -> dict[str, Any]:
-        body = _started(answer)
+        body = started(answer)
         body["status"] = "incomplete" if answer.ended_by_limit else "completed"
         if answer.ended_by_limit:
             body["incomplete_details"] = {"reason": "max_output_tokens"}
@@ -73,9 +78,9 @@ class Responses:
 
         place: dict[str, Any] = {"item_id": answer.asked.extra["message_id"], "output_index": 0}
         inside: dict[str, Any] = {**place, "content_index": 0}
-        started = _started(answer)
-        yield Frame(data=event("response.created", response=started))
-        yield Frame(data=event("response.in_progress", response=started))
+        begun = started(answer)
+        yield Frame(data=event("response.created", response=begun))
+        yield Frame(data=event("response.in_progress", response=begun))
         item = _message(answer, "in_progress", [])
         yield Frame(data=event("response.output_item.added", output_index=0, item=item))
         yield Frame(data=event("response.content_part.added", **inside, part=_part("")))
@@ -104,13 +109,15 @@ def stream_error() -> bytes:
     return b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
 
 
-def _started(answer: Answer) -> dict[str, Any]:
+def started(answer: Answer) -> dict[str, Any]:
+    """Word a response that has said nothing yet."""
+    extra = answer.asked.extra
     return {
         "id": answer.response_id,
         "object": "response",
         "created_at": answer.created_s,
         "status": "in_progress",
-        "background": False,
+        "background": extra["background"],
         "error": None,
         "incomplete_details": None,
         "instructions": None,
@@ -118,10 +125,10 @@ def _started(answer: Answer) -> dict[str, Any]:
         "model": answer.model,
         "output": [],
         "parallel_tool_calls": True,
-        "previous_response_id": None,
+        "previous_response_id": extra["previous_response_id"],
         "reasoning": {"effort": None, "summary": None},
         "service_tier": answer.tier,
-        "store": False,
+        "store": extra["store"],
         "temperature": 1.0,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
