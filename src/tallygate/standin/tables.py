@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tallygate.standin import anthropic_wire, openai_table
+from tallygate.standin import (
+    anthropic_wire,
+    bedrock_invoke_wire,
+    cohere_wire,
+    google_table,
+    openai_table,
+)
 from tallygate.standin.routing import Table
 
-TABLES: tuple[Table, ...] = (anthropic_wire.table, openai_table.table)
+TABLES: tuple[Table, ...] = (
+    anthropic_wire.table,
+    openai_table.table,
+    bedrock_invoke_wire.table,
+    cohere_wire.table,
+    google_table.table,
+)
