@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallygate.domain.usage.meters import Meter, NormalisedUsage, TokenCounts
-from tallygate.domain.usage.normalisers import MAX_COUNT, normalise
+from tallygate.domain.usage.normalisers import normalise
+from tallygate.domain.usage.reading import MAX_COUNT
 from tallygate.errors import UsageMissing, UsageUnreadable
 
 INPUT_SIDE = {
