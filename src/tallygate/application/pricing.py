@@ -7,8 +7,9 @@ Errors  None for what an event may contain: a PricingError becomes `unpriced` wi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from tallygate.application.ports import RuleBooks
 from tallygate.domain.ledger.events import (
@@ -25,7 +26,8 @@ from tallygate.domain.ledger.events import (
 from tallygate.domain.pricing.rating import RatedMeter, rate, total_of
 from tallygate.domain.pricing.rule_book import Conditions, RuleBook
 from tallygate.domain.usage.meters import NormalisedUsage
-from tallygate.domain.usage.normalisers import normalise
+from tallygate.domain.usage.normalisers import COUNTED_FORMAT, normalise
+from tallygate.domain.usage.operations import BATCH, FREE_OPERATIONS, USAGE_APART
 from tallygate.errors import PricingError, UsageMissing, UsageUnreadable
 
 _NO_ANSWER: Final = frozenset(
@@ -46,17 +48,25 @@ _NO_ANSWER: Final = frozenset(
 _MAY_BE_BILLED: Final = frozenset({408, 504, 524})
 """Statuses of a provider, or of something before it, that gave up while the model worked."""
 
+_TIER_KEYS: Final = ("service_tier", "serviceTier", "trafficType")
+"""OpenAI's and Anthropic's name, and Google's two."""
+
 _STORABLE: Final = Decimal(9_000_000)
 """Dollars that one entry can hold: 64 bits of 10**-12."""
 
 
+_FREE: Final = Price(status=PriceStatus.NOT_BILLED, cost=Decimal(0))
+
+
 def price_of(event: Event, books: RuleBooks) -> Price:
-    """Price an attempt or a correction; what is not known stays unknown and is never 0."""
+    """Price what has an outcome; what is not known stays unknown and is never 0."""
     outcome = event.outcome
     if event.kind is EventKind.REFUSAL or (outcome and outcome.status is Status.REFUSED):
-        return Price(status=PriceStatus.NOT_BILLED, cost=Decimal(0))
+        return _FREE
     if event.attempt is None or outcome is None:
         return _unpriced(UsageMissing("the event has no outcome"))
+    if event.attempt.operation in FREE_OPERATIONS or outcome.detail == USAGE_APART:
+        return _FREE
 
     price = _price(event.attempt, outcome, event.occurred_at_ns, books)
     if outcome.status is Status.CACHE_HIT:
@@ -70,7 +80,7 @@ def price_of(event: Event, books: RuleBooks) -> Price:
             billing_rule_digest=price.billing_rule_digest,
         )
     if price.unpriced_reason == UsageMissing.code and _answered_with_an_error(outcome):
-        return Price(status=PriceStatus.NOT_BILLED, cost=Decimal(0))
+        return _FREE
     return price
 
 
@@ -104,7 +114,7 @@ def _price(attempt: AttemptFacts, outcome: Outcome, at_ns: int, books: RuleBooks
         status=PriceStatus.PRICED,
         cost=cost,
         currency=book.currency,
-        lines=tuple(_charge(line) for line in lines),
+        lines=tuple([_charge(line) for line in lines]),
         usage=usage,
         billing_rule_version=book.billing_rule_version,
         billing_rule_digest=book.digest,
@@ -119,17 +129,24 @@ def _model(attempt: AttemptFacts, outcome: Outcome) -> str:
 
 def _conditions(attempt: AttemptFacts, outcome: Outcome) -> Conditions:
     usage = outcome.usage or {}
-    said = {
-        key: value
-        for key in ("service_tier", "inference_geo", "speed")
-        if isinstance(value := usage.get(key), str)
-    }
+    counted = outcome.usage_format == COUNTED_FORMAT
     return Conditions(
-        service_tier=outcome.service_tier or said.get("service_tier"),
+        service_tier=outcome.service_tier or _word(usage, *_TIER_KEYS),
         requested_service_tier=attempt.request_service_tier,
-        residency=said.get("inference_geo") or attempt.region,
-        speed=said.get("speed"),
+        residency=_word(usage, "inference_geo") or attempt.region,
+        speed=_word(usage, "speed"),
+        size=_word(usage, "size") if counted else None,
+        quality=_word(usage, "quality") if counted else None,
+        batch=attempt.operation == BATCH,
     )
+
+
+def _word(usage: Mapping[str, Any], *keys: str) -> str | None:
+    for key in keys:
+        value = usage.get(key)
+        if isinstance(value, str):
+            return value
+    return None
 
 
 def _charge(line: RatedMeter) -> ChargeLine:

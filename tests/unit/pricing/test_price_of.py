@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.entries import NOON_NS, a_refusal, an_attempt, an_event, an_outcome, an_unknown
-from fakes.rule_books import FakeRuleBooks, a_book
+from fakes.rule_books import FakeRuleBooks, a_book, book_data
 from tallygate.application.pricing import price_of
 from tallygate.domain.ledger.events import Event, EventKind, Outcome, Price, PriceStatus, Status
+from tallygate.domain.pricing.rule_book_data import rule_book_from_data
 from tallygate.domain.usage.meters import Meter
+from tallygate.domain.usage.normalisers import FORMATS
 
 BOOK = a_book()
 BOOKS = FakeRuleBooks([BOOK])
@@ -212,9 +214,123 @@ def test_a_cost_that_the_ledger_cannot_hold_is_a_fault_of_the_usage() -> None:
     assert price.unpriced_reason == "usage_unreadable"
 
 
+def test_a_tier_that_nobody_sells_does_not_make_a_call_invisible() -> None:
+    assert price_of(with_tiers("zzz", None), BOOKS).cost == Decimal("0.0025")
+
+
+@pytest.mark.parametrize("operation", ["count_tokens", "retrieve_batch", "file_content"])
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        an_outcome(usage=None, usage_format=None),
+        an_outcome(usage=USAGE),
+        an_outcome(status=Status.ERROR, http_status=500, usage=None),
+        an_outcome(status=Status.UNKNOWN, http_status=None, usage=None),
+    ],
+)
+def test_what_generates_nothing_is_not_billed_however_it_ends(
+    operation: str, outcome: Outcome
+) -> None:
+    event = an_event(attempt=an_attempt(operation=operation), outcome=outcome)
+
+    assert price_of(event, BOOKS) == Price(status=PriceStatus.NOT_BILLED, cost=Decimal(0))
+
+
+@pytest.mark.parametrize("operation", ["execute_tool", "ocr", "anything else"])
+def test_what_may_be_billed_is_unpriced_without_usage(operation: str) -> None:
+    event = an_event(
+        attempt=an_attempt(operation=operation), outcome=an_outcome(usage=None, usage_format=None)
+    )
+
+    assert price_of(event, BOOKS).unpriced_reason == "usage_missing"
+
+
+def test_usage_that_stands_on_events_of_its_own_is_not_charged_twice() -> None:
+    session = an_event(
+        attempt=an_attempt(operation="realtime"),
+        outcome=an_outcome(detail="usage_apart", usage=None, usage_format=None),
+    )
+
+    assert price_of(session, BOOKS) == Price(status=PriceStatus.NOT_BILLED, cost=Decimal(0))
+
+
+def test_the_usage_of_a_batch_is_priced_as_a_batch_whatever_its_records_say() -> None:
+    data = book_data()
+    data["axes"]["service_tier"]["map"]["batch"] = "flex"
+    books = FakeRuleBooks([rule_book_from_data(data)])
+    event = an_event(
+        kind=EventKind.USAGE,
+        attempt=an_attempt(operation="batch"),
+        outcome=an_outcome(usage={"prompt_tokens": 1000}, service_tier="default"),
+    )
+
+    assert price_of(event, books).cost == Decimal("0.00125")
+    assert price_of(event, BOOKS).unpriced_reason == "unknown_axis"
+
+
+@pytest.mark.parametrize(
+    ("words", "cost"),
+    [
+        ({"serviceTier": "flex"}, "0.00125"),
+        ({"trafficType": "auto"}, "0.0025"),
+        ({"serviceTier": "flex", "trafficType": "auto"}, "0.00125"),
+    ],
+)
+def test_googles_words_for_a_tier_are_read(words: dict[str, str], cost: str) -> None:
+    usage = {"promptTokenCount": 1000, **words}
+
+    price = price_of(answered(usage=usage, usage_format="gemini", service_tier=None), BOOKS)
+
+    assert price.cost == Decimal(cost)
+
+
+def test_a_request_with_a_price_of_its_own_is_priced_by_the_book_of_its_host() -> None:
+    rows = [{"when": {}, "requests": "0.05"}]
+    example = {
+        "model": "/v1/ask",
+        "usage": {"requests": 3},
+        "at": "2026-06-01T00:00:00Z",
+        "cost": "0.15",
+    }
+    book = a_book(
+        provider="gateway.example.com",
+        per=1,
+        per_meter={},
+        axes={},
+        models=[{"match": {"names": ["any"], "patterns": ["^.*$"]}, "prices": rows}],
+        examples=[example],
+    )
+    event = an_event(
+        attempt=an_attempt(
+            provider="gateway.example.com", operation="pass_through", request_model="/v1/ask"
+        ),
+        outcome=an_outcome(
+            response_model=None, usage={"requests": 1}, usage_format="counted", service_tier=None
+        ),
+    )
+
+    assert price_of(event, FakeRuleBooks([book])).cost == Decimal("0.05")
+
+
 words = st.none() | st.text(max_size=12)
 junk = st.dictionaries(
-    st.sampled_from([*USAGE, "service_tier", "speed", "x"]),
+    st.sampled_from(
+        [
+            *USAGE,
+            "service_tier",
+            "speed",
+            "x",
+            "seconds",
+            "input_tokens",
+            "images",
+            "size",
+            "promptTokenCount",
+            "promptTokensDetails",
+            "inputTokens",
+            "cacheDetails",
+            "billed_units",
+        ]
+    ),
     st.none()
     | st.booleans()
     | st.integers()
@@ -227,7 +343,7 @@ junk = st.dictionaries(
 @given(
     status=st.sampled_from(Status),
     usage=st.none() | junk,
-    usage_format=st.sampled_from([None, "litellm", "anthropic", "openai_responses", "x"]),
+    usage_format=st.sampled_from([None, *FORMATS, "x"]),
     model=words,
     tier=words,
     http_status=st.none() | st.integers(),

@@ -141,11 +141,12 @@ def test_a_model_that_two_entries_match_has_no_price() -> None:
             "'flex' was asked for, and which one served",
             id="asked for, and not reported",
         ),
+        pytest.param(used(input=1), {"batch": True}, "'batch' is not in", id="a batch"),
         pytest.param(
             used(input=1),
-            {"requested_service_tier": "turbo"},
-            "'turbo' was asked for",
-            id="asked for, not known, and not reported",
+            {"batch": True, "service_tier": "default"},
+            "'batch' is not in",
+            id="a batch whose records name another tier",
         ),
     ],
 )
@@ -154,6 +155,146 @@ def test_a_condition_without_a_price_is_unknown(
 ) -> None:
     with pytest.raises(UnknownAxis, match=said):
         cost_of(usage, **conditions)
+
+
+@pytest.mark.parametrize(
+    ("usage", "tier"),
+    [
+        pytest.param(used(input=1), "turbo", id="a tier that the book does not know"),
+        pytest.param(used(300_000, input=1), "flex", id="a tier that this model is not sold in"),
+    ],
+)
+def test_a_tier_that_cannot_have_been_bought_hides_nothing(
+    usage: NormalisedUsage, tier: str
+) -> None:
+    assert cost_of(usage, requested_service_tier=tier) == cost_of(usage)
+
+
+def test_a_tier_at_the_same_price_is_no_question() -> None:
+    embedded = used(input=1000)
+
+    assert cost_of(embedded, "text-embedding-3-small", requested_service_tier="flex") == Decimal(
+        "0.00002"
+    )
+
+
+def test_what_was_worked_out_once_is_not_taken_for_another_call() -> None:
+    book = a_book()
+
+    def cost(usage: NormalisedUsage, **conditions: Any) -> Decimal:
+        return total_of(rate(usage, book, "gpt-5.4", Conditions(**conditions), NOON_NS))
+
+    in_turn = [
+        cost(used(input=1000)),
+        cost(used(input=1000), service_tier="flex"),
+        cost(used(input=1000), residency="us"),
+        cost(used(300_000, input=1000)),
+        cost(used(input=1000)),
+    ]
+
+    assert in_turn == [
+        Decimal(text) for text in ["0.0025", "0.00125", "0.00275", "0.005", "0.0025"]
+    ]
+
+
+def test_names_that_callers_make_up_do_not_fill_the_memory() -> None:
+    book = a_book()
+    for i in range(10_000):
+        asked = Conditions(requested_service_tier=f"tier-{i}")
+        rate(used(input=1), book, "gpt-5.4", asked, NOON_NS)
+
+    assert len(book.tariffs) < 5000
+
+
+def summed(**meters: int) -> NormalisedUsage:
+    usage = used(**meters)
+    return NormalisedUsage(usage.normaliser, usage.counts, usage.meters, summed=True)
+
+
+def test_a_sum_over_many_calls_is_priced_where_length_cannot_matter() -> None:
+    assert cost_of(summed(input=272_000)) == Decimal("0.68")
+    assert cost_of(summed(input=10**6), "text-embedding-3-small") == Decimal("0.02")
+
+
+def test_a_sum_that_may_hold_long_calls_is_unknown() -> None:
+    with pytest.raises(UnknownAxis, match="only the sum over several is known"):
+        cost_of(summed(input=272_001))
+
+
+IMAGES = book_data(
+    per_meter={"images": 1, "requests": 1},
+    axes=book_data()["axes"]
+    | {
+        "size": {"map": {"1024x1024": "square", "1792x1024": "wide"}, "absent": None}
+        | {"unknown": "error"},
+        "quality": {"map": {"hd": "hd"}, "absent": "standard", "unknown": "error"},
+    },
+    models=[
+        *book_data()["models"],
+        {
+            "match": {"names": ["painter"]},
+            "uplifts": {"residency": {"global": "1"}},
+            "prices": [
+                {
+                    "when": {"service_tier": ["standard", "flex"], "size": size}
+                    | {"quality": quality},
+                    "images": price,
+                }
+                for size, quality, price in [
+                    ("square", "standard", "0.04"),
+                    ("square", "hd", "0.08"),
+                    ("wide", "standard", "0.08"),
+                    ("wide", "hd", "0.12"),
+                ]
+            ],
+        },
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "cost"),
+    [
+        ({"size": "1024x1024"}, "0.08"),
+        ({"size": "1024x1024", "quality": "hd"}, "0.16"),
+        ({"size": "1792x1024", "quality": "hd"}, "0.24"),
+    ],
+)
+def test_an_image_costs_by_its_size_and_quality(conditions: dict[str, str], cost: str) -> None:
+    book = rule_book_from_data(IMAGES)
+
+    lines = rate(used(0, images=2), book, "painter", Conditions(**conditions), NOON_NS)
+
+    assert total_of(lines) == Decimal(cost)
+
+
+@pytest.mark.parametrize("conditions", [{}, {"size": "1x1"}])
+def test_an_image_of_a_size_without_a_price_is_unknown(conditions: dict[str, str]) -> None:
+    with pytest.raises(UnknownAxis, match="size"):
+        rate(
+            used(0, images=1),
+            rule_book_from_data(IMAGES),
+            "painter",
+            Conditions(**conditions),
+            NOON_NS,
+        )
+
+
+def test_size_and_quality_concern_only_the_models_whose_rows_name_them() -> None:
+    book = rule_book_from_data(IMAGES)
+
+    lines = rate(used(input=1000), book, "gpt-5.4", Conditions(quality="any"), NOON_NS)
+
+    assert total_of(lines) == Decimal("0.0025")
+
+
+def test_a_book_without_tiers_has_no_batch_price() -> None:
+    rows = [{"when": {}, "input": "1"}]
+    example = {"model": "m", "usage": {"input": 0}, "at": "2026-06-01T00:00:00Z", "cost": "0"}
+    book = a_book(axes={}, models=[{"match": {"names": ["m"]}, "prices": rows}], examples=[example])
+
+    with pytest.raises(UnknownAxis, match="no batch prices"):
+        rate(used(input=1), book, "m", Conditions(batch=True), NOON_NS)
 
 
 def test_a_condition_must_be_reported_where_the_book_has_no_default() -> None:

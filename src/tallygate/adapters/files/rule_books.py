@@ -38,6 +38,9 @@ class RuleBookFolder:
         if errors := [p for p in reading.problems if p.severity == "error"]:
             raise RuleBookInvalid(errors)
         self._books = reading.books
+        self._of_provider: dict[str, list[RuleBook]] = {}
+        for book in self._books:
+            self._of_provider.setdefault(book.provider, []).append(book)
 
     @property
     def books(self) -> tuple[RuleBook, ...]:
@@ -46,7 +49,7 @@ class RuleBookFolder:
 
     def in_force(self, provider: str, at_ns: int) -> RuleBook:
         """Choose the one book for the provider at that instant; NoRuleBook when there is none."""
-        return book_in_force(self._books, provider, at_ns)
+        return book_in_force(self._of_provider.get(provider, ()), provider, at_ns)
 
 
 def check_rule_books(folder: Path) -> tuple[Problem, ...]:

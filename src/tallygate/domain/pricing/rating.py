@@ -9,20 +9,31 @@ Errors  NoRuleBook, NoModelRate, NoMeterRate, UnknownAxis. An unknown price is n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, getcontext
+from typing import Final
 
 from tallygate.domain.kernel.money import STORE_SCALE, exact_arithmetic
 from tallygate.domain.pricing.rule_book import (
     CONTEXT,
+    SERVICE_TIER,
     UPLIFTED_METERS,
     Conditions,
     ModelRates,
     Row,
     RuleBook,
+    Tariff,
+    remember,
 )
 from tallygate.domain.usage.meters import Meter, NormalisedUsage
 from tallygate.errors import NoMeterRate, NoRuleBook, UnknownAxis
+
+with exact_arithmetic():
+    # The same arithmetic as a context to call, where entering it for each event costs too much.
+    _EXACT: Final = getcontext().copy()
+_NOTHING: Final = Decimal(0)
+_ORDER: Final = {meter: i for i, meter in enumerate(Meter)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,40 +53,98 @@ def rate(
     if not book.covers(at_ns):
         raise NoRuleBook(f"{book.billing_rule_version} is not in force at that instant")
     entry = book.model_named(model)
-    values = _axis_values(book, entry, usage.counts.input_tokens, conditions)
-    row = _row_for(book, entry, values)
-    with exact_arithmetic():
-        factor = _factor(book, entry, values)
-        return tuple(
-            _rated(meter, usage.meters[meter], _price(book, entry, row, meter), factor)
-            for meter in Meter
-            if usage.meters.get(meter, 0) != 0
-        )
+    tariff = _tariff(book, entry, _step(book, entry, usage), conditions)
+    lines = []
+    for meter in sorted(usage.meters, key=_ORDER.__getitem__):
+        quantity = usage.meters[meter]
+        if quantity == 0:
+            continue
+        assert quantity > 0, (meter, quantity)
+        price = tariff.get(meter)
+        if price is None:
+            raise NoMeterRate(
+                f"{book.billing_rule_version} has no price for {meter.value} of {entry.names[0]}"
+            )
+        cost = _EXACT.multiply(price, quantity)
+        lines.append(RatedMeter(meter=meter, quantity=quantity, unit_price=price, cost=cost))
+    return tuple(lines)
 
 
 def total_of(lines: tuple[RatedMeter, ...]) -> Decimal:
     """Add up the lines; 0 when nothing was used."""
-    with exact_arithmetic():
-        return sum((line.cost for line in lines), Decimal(0))
+    total = _NOTHING
+    for line in lines:
+        total = _EXACT.add(total, line.cost)
+    return total
 
 
-def _axis_values(
-    book: RuleBook, entry: ModelRates, input_total: int, conditions: Conditions
-) -> dict[str, str]:
-    values = {}
-    for name, axis in book.axes.items():
+def _step(book: RuleBook, entry: ModelRates, usage: NormalisedUsage) -> str | None:
+    step = entry.step_of(usage.counts.input_tokens)
+    if usage.summed and entry.context and step != entry.context[0].name:
+        raise UnknownAxis(
+            f"{book.billing_rule_version} prices {entry.names[0]} by the length of a call, and "
+            "only the sum over several is known"
+        )
+    return step
+
+
+def _tariff(book: RuleBook, entry: ModelRates, step: str | None, conditions: Conditions) -> Tariff:
+    """Work out the prices of single units, once for each model, step and conditions."""
+    key = (entry.names[0], step, conditions)
+    if (known := book.tariffs.get(key)) is not None:
+        return known
+    if conditions.batch and SERVICE_TIER not in entry.axes:
+        raise UnknownAxis(f"{book.billing_rule_version} has no batch prices")
+    values: dict[str, str] = {} if step is None else {CONTEXT: step}
+    tiers: tuple[str, ...] = ()
+    for name in entry.axes:
         try:
-            values[name] = axis.value_of(conditions)
+            possible = book.axes[name].possible(conditions)
         except UnknownAxis as error:
             raise UnknownAxis(f"{book.billing_rule_version}: {error}") from error
-    if entry.context:
-        steps = [step.name for step in entry.context if step.holds(input_total)]
-        assert len(steps) == 1, (entry.names, input_total, steps)
-        values[CONTEXT] = steps[0]
-    return values
+        values[name] = possible[0]
+        tiers = possible if name == SERVICE_TIER else tiers
+    tariff = _unit_prices(book, entry, values)
+    for tier in tiers[1:]:
+        other = _if_sold(book, entry, values | {SERVICE_TIER: tier})
+        if other is not None and other != tariff:
+            raise UnknownAxis(
+                f"{book.billing_rule_version}: {SERVICE_TIER} "
+                f"{conditions.requested_service_tier!r} was asked for, and which one served the "
+                "call was not reported"
+            )
+    remember(book.tariffs, key, tariff)
+    return tariff
 
 
-def _row_for(book: RuleBook, entry: ModelRates, values: dict[str, str]) -> Row:
+def _if_sold(book: RuleBook, entry: ModelRates, values: Mapping[str, str]) -> Tariff | None:
+    try:
+        return _unit_prices(book, entry, values)
+    except UnknownAxis:
+        return None
+
+
+def _unit_prices(book: RuleBook, entry: ModelRates, values: Mapping[str, str]) -> Tariff:
+    row = _row_for(book, entry, values)
+    with exact_arithmetic():
+        factor = _factor(book, entry, values)
+        prices = {
+            meter: price * factor if meter in UPLIFTED_METERS else price
+            for meter, price in row.prices.items()
+        }
+        for meter, other in book.inherit.items():
+            if meter not in prices and other in prices:
+                # Not the price of `other` with its factor, should only one of them be a token.
+                price = row.prices[other]
+                prices[meter] = price * factor if meter in UPLIFTED_METERS else price
+    for meter, price in prices.items():
+        exponent = price.normalize().as_tuple().exponent
+        assert isinstance(exponent, int), (meter, price)
+        assert exponent >= -STORE_SCALE, (meter, price)
+    return prices
+
+
+def _row_for(book: RuleBook, entry: ModelRates, values: Mapping[str, str]) -> Row:
     rows = [row for row in entry.rows if row.matches(values)]
     assert len(rows) == 1, (entry.names, values, rows)
     if not rows[0].sold:
@@ -84,7 +153,7 @@ def _row_for(book: RuleBook, entry: ModelRates, values: dict[str, str]) -> Row:
     return rows[0]
 
 
-def _factor(book: RuleBook, entry: ModelRates, values: dict[str, str]) -> Decimal:
+def _factor(book: RuleBook, entry: ModelRates, values: Mapping[str, str]) -> Decimal:
     factor = Decimal(1)
     for axis, factors in entry.uplifts.items():
         if values[axis] not in factors:
@@ -94,22 +163,3 @@ def _factor(book: RuleBook, entry: ModelRates, values: dict[str, str]) -> Decima
             )
         factor *= factors[values[axis]]
     return factor
-
-
-def _price(book: RuleBook, entry: ModelRates, row: Row, meter: Meter) -> Decimal:
-    for priced in (meter, book.inherit.get(meter, meter)):
-        if priced in row.prices:
-            return row.prices[priced]
-    raise NoMeterRate(
-        f"{book.billing_rule_version} has no price for {meter.value} of {entry.names[0]}"
-    )
-
-
-def _rated(meter: Meter, quantity: int, price: Decimal, factor: Decimal) -> RatedMeter:
-    assert quantity > 0, (meter, quantity)
-    unit_price = price * factor if meter in UPLIFTED_METERS else price
-    cost = unit_price * quantity
-    exponent = cost.normalize().as_tuple().exponent
-    assert isinstance(exponent, int), cost
-    assert exponent >= -STORE_SCALE, cost
-    return RatedMeter(meter=meter, quantity=quantity, unit_price=unit_price, cost=cost)

@@ -14,18 +14,30 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 from tallygate.domain.kernel.instants import text_from_ns
-from tallygate.domain.usage.meters import Meter
+from tallygate.domain.usage.meters import TOKENS, Meter
 from tallygate.errors import NoModelRate, NoRuleBook, UnknownAxis
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 SERVICE_TIER: Final = "service_tier"
 CONTEXT: Final = "context"
 """The axis that is made from the number of input tokens, not from a name."""
 
-UPLIFTED_METERS: Final = frozenset(Meter) - {Meter.WEB_SEARCHES, Meter.REQUESTS}
-"""What an uplift multiplies: the tokens, not the tool fees."""
+UPLIFTED_METERS: Final = TOKENS
+"""What an uplift multiplies: the tokens, not the fees."""
+
+BATCH: Final = "batch"
+"""The word that a service tier's map must have for batches to have a price."""
+
+AXES: Final = (SERVICE_TIER, "residency", "speed", "size", "quality")
+"""The axes that a book may declare; `context` belongs to a model."""
+
+LOCAL_AXES: Final = frozenset({"size", "quality"})
+"""Axes that concern only the models whose rows name them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,21 +49,18 @@ class Conditions:
     requested_service_tier: str | None = None
     residency: str | None = None
     speed: str | None = None
+    size: str | None = None
+    quality: str | None = None
+    batch: bool = False
+    """Whether a batch was charged, which is a service tier of its own whatever a record says."""
 
     def reported(self, axis: str) -> str | None:
         """Return what was reported on an axis of this name."""
-        match axis:
-            case "service_tier":
-                return self.service_tier
-            case "residency":
-                return self.residency
-            case _:
-                assert axis == "speed", axis
-                return self.speed
-
-
-AXES: Final = (SERVICE_TIER, "residency", "speed")
-"""The axes that a book may declare; `context` belongs to a model."""
+        if axis == SERVICE_TIER and self.batch:
+            return BATCH
+        assert axis in AXES, axis
+        found: str | None = getattr(self, axis)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,26 +79,25 @@ class Axis:
         found = [*self.meanings.values(), *([self.absent] if self.absent else [])]
         return tuple(dict.fromkeys(found))
 
-    def value_of(self, conditions: Conditions) -> str:
-        """Translate what was reported; UnknownAxis on a word that the book does not know."""
+    def possible(self, conditions: Conditions) -> tuple[str, ...]:
+        """
+        Translate what was reported; UnknownAxis on a word that the book does not know.
+
+        Two values where only the tier that was asked for is known: it may have been given, or
+        what absence means. A tier that the book does not know cannot have been bought.
+        """
         word = conditions.reported(self.name)
         if word is not None:
             if word not in self.meanings:
                 raise UnknownAxis(f"{self.name} {word!r} is not in the book")
-            return self.meanings[word]
-        asked = conditions.requested_service_tier
-        if (
-            self.name == SERVICE_TIER
-            and asked is not None
-            and self.meanings.get(asked) != self.absent
-        ):
-            raise UnknownAxis(
-                f"{self.name} {asked!r} was asked for, and which one served the call was not "
-                "reported"
-            )
+            return (self.meanings[word],)
         if self.absent is None:
             raise UnknownAxis(f"{self.name} was not reported")
-        return self.absent
+        if self.name == SERVICE_TIER and conditions.requested_service_tier is not None:
+            asked = self.meanings.get(conditions.requested_service_tier, self.absent)
+            if asked != self.absent:
+                return (self.absent, asked)
+        return (self.absent,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +132,8 @@ class ModelRates:
 
     names: tuple[str, ...]
     patterns: tuple[re.Pattern[str], ...] = ()
+    axes: tuple[str, ...] = ()
+    """The axes of the book that its price depends on."""
     context: tuple[ContextStep, ...] = ()
     rows: tuple[Row, ...]
     uplifts: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
@@ -132,6 +142,18 @@ class ModelRates:
     def matches(self, model: str) -> bool:
         """Whether the provider's name means this model."""
         return model in self.names or any(p.fullmatch(model) for p in self.patterns)
+
+    def step_of(self, input_total: int) -> str | None:
+        """Name the range that so many input tokens are in; None where length makes no price."""
+        for step in self.context:
+            if step.holds(input_total):
+                return step.name
+        assert not self.context, (self.names, input_total)
+        return None
+
+
+Tariff = Mapping[Meter, Decimal]
+"""What a single unit of each meter costs under conditions that are settled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +173,13 @@ class RuleBook:
     inherit: Mapping[Meter, Meter]
     """A meter without a price of its own, and the meter whose price it takes."""
     models: tuple[ModelRates, ...]
+    tariffs: dict[object, Tariff] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    """What was worked out before; see rating.py."""
+    _named: dict[str, ModelRates] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def covers(self, at_ns: int) -> bool:
         """Whether the book is in force at the instant: [from, to)."""
@@ -168,6 +197,8 @@ class RuleBook:
 
     def model_named(self, model: str) -> ModelRates:
         """Find the one entry for a provider's model name; NoModelRate for none or several."""
+        if (known := self._named.get(model)) is not None:
+            return known
         found = [entry for entry in self.models if entry.matches(model)]
         if not found:
             raise NoModelRate(f"{self.billing_rule_version} does not list the model {model!r}")
@@ -176,7 +207,19 @@ class RuleBook:
             raise NoModelRate(
                 f"{self.billing_rule_version} lists the model {model!r} under {several}"
             )
+        remember(self._named, model, found[0])
         return found[0]
+
+
+_REMEMBERED: Final = 4096
+"""More than any price list has; callers name models, and must not fill the memory."""
+
+
+def remember(known: dict[_K, _V], key: _K, value: _V) -> None:
+    """Keep what was worked out, and begin anew when it becomes too much."""
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[key] = value
 
 
 def closed_by_successors(books: Iterable[RuleBook]) -> tuple[RuleBook, ...]:

@@ -22,6 +22,7 @@ from tallygate.domain.pricing.rating import rate, total_of
 from tallygate.domain.pricing.rule_book import (
     AXES,
     CONTEXT,
+    LOCAL_AXES,
     UPLIFTED_METERS,
     Axis,
     Conditions,
@@ -41,7 +42,8 @@ _DECIMAL: Final = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]{1,6})?")
 _PER: Final = {1: 0, 10: 1, 100: 2, 1_000: 3, 10_000: 4, 100_000: 5, 1_000_000: 6}
 _NOT_PRICES: Final = frozenset({"when", "not_sold"})
 _INPUT_SIDE: Final = (
-    *(Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_WRITE, Meter.CACHE_WRITE_5M),
+    *(Meter.INPUT, Meter.CACHE_READ, Meter.CACHE_READ_AUDIO, Meter.CACHE_READ_IMAGE),
+    *(Meter.CACHE_WRITE, Meter.CACHE_WRITE_5M),
     *(Meter.CACHE_WRITE_1H, Meter.AUDIO_INPUT, Meter.IMAGE_INPUT),
 )
 _OUTPUT_SIDE: Final = (Meter.OUTPUT, Meter.REASONING, Meter.AUDIO_OUTPUT, Meter.IMAGE_OUTPUT)
@@ -124,7 +126,9 @@ class _Reader:
     def _model(self, path: Path, entry: Mapping[str, Any], axes: Mapping[str, Axis]) -> ModelRates:
         context = self._context((*path, "context", "steps"), entry.get("context"))
         uplifts = self._uplifts((*path, "uplifts"), entry.get("uplifts", {}), axes)
-        values = {name: axis.values for name, axis in axes.items() if name not in uplifts}
+        named = {axis for row in entry["prices"] for axis in row["when"]}
+        concern = {name: a for name, a in axes.items() if name not in LOCAL_AXES - named}
+        values = {name: axis.values for name, axis in concern.items() if name not in uplifts}
         values = {name: found for name, found in values.items() if len(found) > 1}
         if context:
             values[CONTEXT] = tuple(step.name for step in context)
@@ -141,6 +145,7 @@ class _Reader:
         model = ModelRates(
             names=tuple(entry["match"]["names"]),
             patterns=self._patterns((*path, "match", "patterns"), entry["match"]),
+            axes=tuple(concern),
             context=context,
             rows=tuple(rows),
             uplifts=uplifts,
