@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from tallygate.application.initiators import with_initiators
 from tallygate.application.ports import (
     EventFilter,
     Ledger,
@@ -48,7 +49,12 @@ IDLE_PASSES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:
-    """What a drain did. `unknown` are attempts whose writer went away before they settled."""
+    """
+    What a drain did.
+
+    `unknown` are attempts whose writer went away before they settled. `conflicts` and `rejected`
+    are event ids; the ledger keeps what they hold in tables of its own.
+    """
 
     records: int = 0
     inserted: int = 0
@@ -56,6 +62,7 @@ class DrainReport:
     unknown: int = 0
     unpriced: int = 0
     conflicts: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
 
     def plus(self, other: DrainReport) -> DrainReport:
         return DrainReport(
@@ -65,6 +72,7 @@ class DrainReport:
             unknown=self.unknown + other.unknown,
             unpriced=self.unpriced + other.unpriced,
             conflicts=(*self.conflicts, *other.conflicts),
+            rejected=(*self.rejected, *other.rejected),
         )
 
 
@@ -87,7 +95,9 @@ def drain_batches(
         abandoned = [_abandoned(record.event) for record in still_open] if batch.writer_gone else []
         entries = [
             Entry(event, price_of(event, books))
-            for event in [*_with_corrections(settlements, ledger), *abandoned]
+            for event in with_initiators(
+                [*_with_corrections(settlements, ledger), *abandoned], ledger
+            )
         ]
         appended = ledger.append(entries)
         reader.acknowledge(batch, () if batch.writer_gone else still_open)
@@ -98,6 +108,7 @@ def drain_batches(
             unknown=len(abandoned),
             unpriced=sum(entry.price.status is PriceStatus.UNPRICED for entry in entries),
             conflicts=appended.conflicts,
+            rejected=appended.rejected,
         )
 
 

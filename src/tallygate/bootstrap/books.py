@@ -19,7 +19,7 @@ from typing import Final
 
 from tallygate.adapters.files.rule_books import RuleBookFolder
 from tallygate.adapters.spool.reader import SegmentReader
-from tallygate.adapters.stores.sqlite import SqliteLedger
+from tallygate.adapters.stores.opening import StoredLedger, ledger_at
 from tallygate.application.drain import Drain, DrainReport, Notice, Step, drain_batches
 from tallygate.errors import LedgerUnavailable
 from tallygate.settings import Settings
@@ -51,9 +51,9 @@ class DrainPlaces:
 
 
 @contextmanager
-def open_ledger(settings: Settings, ledger: str | None = None) -> Generator[SqliteLedger]:
+def open_ledger(settings: Settings, ledger: str | None = None) -> Generator[StoredLedger]:
     """Open a ledger that is there, to read it; a reader never makes one."""
-    with closing(SqliteLedger(ledger or settings.ledger(Path()), create=False)) as opened:
+    with closing(ledger_at(ledger or settings.ledger(Path()), create=False)) as opened:
         try:
             opened.prepare()
         except LedgerUnavailable as error:
@@ -101,11 +101,11 @@ def follow_spool(places: DrainPlaces, *, until_idle: bool) -> None:
 @contextmanager
 def _opened(
     places: DrainPlaces,
-) -> Iterator[tuple[SegmentReader, SqliteLedger, RuleBookFolder]]:
+) -> Iterator[tuple[SegmentReader, StoredLedger, RuleBookFolder]]:
     # Books first: entries must not be booked without a price because of a broken file.
     books = RuleBookFolder(places.policies)
     with (
-        closing(SqliteLedger(places.ledger_url)) as ledger,
+        closing(ledger_at(places.ledger_url)) as ledger,
         closing(SegmentReader(places.spool)) as reader,
     ):
         yield reader, ledger, books
@@ -130,6 +130,8 @@ def _tell_batch(reader: SegmentReader, report: DrainReport) -> None:
     _tell_faults(reader)
     for event_id in report.conflicts:
         log.error("event_conflict event_id=%s kept_in=event_conflicts", event_id)
+    for event_id in report.rejected:
+        log.error("entry_rejected event_id=%s kept_in=rejected_entries", event_id)
     if report.unknown:
         log.warning("attempts_unknown count=%d reason=writer_gone", report.unknown)
 

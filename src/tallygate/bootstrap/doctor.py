@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +28,7 @@ from tallygate.adapters.spool.folder import (
     taken_lock,
     writers_in,
 )
+from tallygate.adapters.stores.opening import ledger_at
 from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.application.ports import EventFilter
 from tallygate.bootstrap.drain_child import LOCK_NAME
@@ -193,18 +195,22 @@ def _is_free(path: Path) -> bool:
 
 def _ledger(url: str) -> Iterator[Check]:
     try:
-        ledger = SqliteLedger(url, create=False)
-        if not Path(ledger.place).exists():
+        ledger = ledger_at(url, create=False)
+        if isinstance(ledger, SqliteLedger) and not Path(ledger.place).exists():
             remedy = "The drain makes it with the first event."
             yield Check("ledger", State.NOTE, f"{ledger.place} is not there yet", remedy)
             return
-        total = ledger.total(EventFilter())
+        with closing(ledger):
+            total, rejected = ledger.total(EventFilter()), ledger.count_rejected()
     except (SettingsInvalid, LedgerError) as error:
         yield Check("ledger", State.PROBLEM, str(error))
     else:
         found = f"{ledger.place}: {total.events} events, {total.unpriced} unpriced"
-        ledger.close()
         yield Check("ledger", State.OK, found)
+        if rejected:
+            kept = f"{rejected} entries break a rule of the ledger and are not among its events"
+            remedy = "Look at the table rejected_entries, and report what is in it."
+            yield Check("ledger", State.PROBLEM, kept, remedy)
 
 
 def _gates(folder: Path, spool: Path) -> Iterator[Check]:

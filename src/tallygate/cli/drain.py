@@ -52,7 +52,8 @@ def drain(
     Price what the spool holds and book it in the ledger; by default once.
 
     The state folder is $TALLYGATE_STATE, else ./.tallygate. The proxy starts a drain of its own
-    unless TALLYGATE_DRAIN is off. Exit code 1: events came twice with different facts.
+    unless TALLYGATE_DRAIN is off. Exit code 1: events came twice with different facts, or break a
+    rule of the ledger; it keeps them aside.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with told():
@@ -62,7 +63,7 @@ def drain(
             return
         report = _drain_once(places)
     click.echo(orjson.dumps(asdict(report)) if style == "json" else _summary(report))
-    if report.conflicts:
+    if report.conflicts or report.rejected:
         raise SystemExit(FINDING)
 
 
@@ -92,5 +93,9 @@ def _summary(report: DrainReport) -> str:
     lines.extend(
         f"conflict: {event_id} came again with other facts; see the table event_conflicts."
         for event_id in report.conflicts
+    )
+    lines.extend(
+        f"rejected: {event_id} breaks a rule of the ledger; see the table rejected_entries."
+        for event_id in report.rejected
     )
     return "\n".join(lines)

@@ -241,6 +241,19 @@ def test_a_ledger_is_counted(tmp_path: Path) -> None:
     assert check.found.endswith("2 events, 1 unpriced")
 
 
+def test_entries_that_were_kept_aside_are_a_problem(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    ledger = SqliteLedger(url)
+    ledger.append([an_entry(1), an_entry(2, cost="-1")])
+    ledger.close()
+
+    counted, kept_aside = examined(tmp_path, "ledger", ledger_url=url)
+
+    assert counted.found.endswith("1 events, 0 unpriced")
+    assert kept_aside.state is State.PROBLEM
+    assert kept_aside.found.startswith("1 entries break a rule")
+
+
 def test_an_address_that_nobody_understands_is_a_problem(tmp_path: Path) -> None:
     (check,) = examined(tmp_path, "ledger", ledger_url="mongodb://user:password@host/db")
 

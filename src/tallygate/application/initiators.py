@@ -1,0 +1,80 @@
+"""
+Whose a batch is: who created it pays for what it used, not who happened to poll it.
+
+Shapes  A provider's batch is created by one call and billed when another one finds it done,
+        perhaps at another proxy. Its usage takes owner and principal from the creation, and
+        names it as its parent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from tallygate.application.ports import EventFilter, Ledger
+from tallygate.domain.ledger.events import Event, EventKind, OwnershipFacts
+
+CREATES_BATCH: Final = "acreate_batch"
+INITIATOR_UNKNOWN: Final = "initiator_unknown"
+"""Detail of usage whose creation nobody saw: it stays with who asked."""
+
+_OWNERSHIP: Final = tuple(field.name for field in fields(OwnershipFacts))
+_PRINCIPAL: Final = ("principal_team", "principal_key_hash", "principal_org", "principal_bound")
+
+
+def with_initiators(events: Iterable[Event], ledger: Ledger) -> list[Event]:
+    """Give the usage of batches to who created them, found among the events or in the ledger."""
+    whole = list(events)
+    if not any(_is_batch_usage(event) for event in whole):
+        return whole
+    created: dict[str | None, Event] = {}
+    for event in whole:
+        if event.kind is EventKind.ATTEMPT and event.call.call_type == CREATES_BATCH:
+            created.setdefault(event.outcome.response_id if event.outcome else None, event)
+    return [
+        _initiated(event, created, ledger) if _is_batch_usage(event) else event for event in whole
+    ]
+
+
+def _is_batch_usage(event: Event) -> bool:
+    return event.kind is EventKind.USAGE and event.call.call_type == CREATES_BATCH
+
+
+def _initiated(event: Event, created: Mapping[str | None, Event], ledger: Ledger) -> Event:
+    batch_id = event.outcome.response_id if event.outcome else None
+    if batch_id:
+        row = _booked_creation(batch_id, ledger)
+        if row is not None:
+            ownership = OwnershipFacts(**{name: row[name] for name in _OWNERSHIP})
+            return _of(event, ownership, row, row["event_id"])
+        creation = created.get(batch_id)
+        if creation is not None:
+            principal = {name: getattr(creation.call, name) for name in _PRINCIPAL}
+            return _of(event, creation.ownership, principal, creation.event_id)
+    if event.outcome is None:
+        return event
+    return replace(event, outcome=replace(event.outcome, detail=INITIATOR_UNKNOWN))
+
+
+def _booked_creation(batch_id: str, ledger: Ledger) -> Mapping[str, Any] | None:
+    creation = EventFilter(
+        equals={
+            "response_id": batch_id,
+            "call_type": CREATES_BATCH,
+            "kind": EventKind.ATTEMPT.value,
+        },
+        limit=1,
+    )
+    return next(iter(ledger.rows(creation)), None)
+
+
+def _of(
+    event: Event, ownership: OwnershipFacts, principal: Mapping[str, Any], creation_id: str
+) -> Event:
+    return replace(
+        event,
+        ownership=ownership,
+        call=replace(event.call, **{name: principal[name] for name in _PRINCIPAL}),
+        attempt=event.attempt and replace(event.attempt, parent_event_id=creation_id),
+    )
