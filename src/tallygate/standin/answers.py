@@ -13,6 +13,7 @@ from itertools import cycle, islice
 from typing import Any, Protocol
 
 from tallygate.standin.directives import Directives
+from tallygate.standin.tool_calls import TOKENS, ToolCall, tool_call_for
 
 _SAID = (
     "This answer comes from the stand-in that tallygate ships: "
@@ -54,6 +55,10 @@ class Asked:
     directive_text: str = ""
     request_metadata: Mapping[str, str] | None = None
     """What is attached for the provider's bill, where the provider knows such a thing."""
+    tools: tuple[str, ...] = ()
+    """The names of the tools that the request offers."""
+    tool_rounds: int = 0
+    """How often a tool has answered since the user last spoke."""
     extra: Mapping[str, Any]
     """What only the provider's own wire reads."""
 
@@ -88,6 +93,8 @@ class Answer:
     tier: str
     reports_usage: bool
     asked: Asked
+    tool: ToolCall | None = None
+    """Asked for in place of words."""
 
     @property
     def text(self) -> str:
@@ -115,17 +122,19 @@ class Wire(Protocol):
 
 def answer_for(asked: Asked, wishes: Directives, wire: Wire, created_s: int) -> Answer:
     """Make the answer that was asked for, with the wishes in it."""
-    words, ended_by_limit = words_for(asked, wishes)
+    tool = tool_call_for(wishes, asked.tools, asked.tool_rounds)
+    words, ended_by_limit = words_for(asked, wishes) if tool is None else ((), False)
     return Answer(
         response_id=wire.new_response_id(),
         created_s=created_s,
         model=model_for(asked, wishes),
         words=words,
         ended_by_limit=ended_by_limit,
-        counts=counts_for(wishes, asked.input_tokens, len(words)),
+        counts=counts_for(wishes, asked.input_tokens, len(words) if tool is None else TOKENS),
         tier=wishes.tier or wire.served_tier(asked.tier),
         reports_usage=asked.reports_usage and not wishes.no_usage,
         asked=asked,
+        tool=tool,
     )
 
 
@@ -171,11 +180,22 @@ def texts_of(content: object) -> str:
 
 
 def last_user_text(messages: list[Any]) -> str:
-    """Find where the directives stand: the newest message of the user."""
+    """Find where the directives stand: the newest message that the user wrote."""
     for message in reversed(messages):
         if isinstance(message, dict) and message.get("role") == "user":
-            return texts_of(message.get("content"))
+            content = message.get("content")
+            if not only_tool_results(content):
+                return texts_of(content)
     return ""
+
+
+def only_tool_results(content: object) -> bool:
+    """Tell a message that Anthropic's callers send for their tools from one of the user."""
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and all(isinstance(part, dict) and part.get("type") == "tool_result" for part in content)
+    )
 
 
 def model_in(body: Mapping[str, Any], missing: str) -> str:

@@ -21,6 +21,7 @@ from tallygate.standin.answers import (
     RequestUnacceptable,
     last_user_text,
     model_in,
+    only_tool_results,
     texts_of,
     whole_number,
 )
@@ -28,6 +29,7 @@ from tallygate.standin.book import Ending
 from tallygate.standin.directives import without_directives
 from tallygate.standin.generation import generation
 from tallygate.standin.routing import Call, Route, World
+from tallygate.standin.tool_calls import ToolCall, names_of, rounds_in
 
 _MODELS = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5-20251001")
 
@@ -46,6 +48,8 @@ class Messages:
             input_tokens=_input_tokens(body),
             most_output_tokens=asked_limit,
             directive_text=last_user_text(body["messages"]),
+            tools=names_of(body.get("tools")),
+            tool_rounds=rounds_in(_tool_results(body["messages"])),
             extra={},
         )
 
@@ -59,6 +63,8 @@ class Messages:
     def whole(self, answer: Answer) -> dict[str, Any]:
         body = _message(answer)
         body["content"] = [{"type": "text", "text": answer.text}]
+        if answer.tool is not None:
+            body["content"] = [_tool_use(answer.tool, answer.tool.arguments)]
         body["stop_reason"] = _stop_reason(answer)
         if answer.reports_usage:
             body["usage"] = _usage(answer.counts, answer.tier, answer.counts.output)
@@ -70,11 +76,17 @@ class Messages:
         if answer.reports_usage:
             message["usage"] = _usage(counts, tier, min(1, counts.output))
         yield _event("message_start", reported=message.get("usage"), message=message)
-        block = {"type": "text", "text": ""}
+        block: dict[str, Any] = {"type": "text", "text": ""}
+        if answer.tool is not None:
+            block = _tool_use(answer.tool, {})
         yield _event("content_block_start", index=0, content_block=block)
         yield _event("ping")
         for word in answer.words:
             delta: dict[str, Any] = {"type": "text_delta", "text": word}
+            yield _event("content_block_delta", is_chunk=True, index=0, delta=delta)
+        if answer.tool is not None:
+            written = answer.tool.written_arguments
+            delta = {"type": "input_json_delta", "partial_json": written}
             yield _event("content_block_delta", is_chunk=True, index=0, delta=delta)
         yield _event("content_block_stop", index=0)
         delta = {"stop_reason": _stop_reason(answer), "stop_sequence": None}
@@ -243,7 +255,28 @@ def _message(answer: Answer) -> dict[str, Any]:
     }
 
 
+def _tool_use(tool: ToolCall, arguments: dict[str, str]) -> dict[str, Any]:
+    return {
+        "type": "tool_use",
+        "id": tool.call_id("toolu"),
+        "name": tool.name,
+        "input": arguments,
+    }
+
+
+def _tool_results(messages: list[Any]) -> Iterator[object]:
+    """Give the ids of the calls that were answered since the user last spoke."""
+    for message in reversed(messages):
+        if not isinstance(message, dict) or message.get("role") != "user":
+            continue
+        if not only_tool_results(message.get("content")):
+            return
+        yield from (part.get("tool_use_id") for part in message["content"])
+
+
 def _stop_reason(answer: Answer) -> str:
+    if answer.tool is not None:
+        return "tool_use"
     return "max_tokens" if answer.ended_by_limit else "end_turn"
 
 

@@ -75,6 +75,10 @@ class Directives:
     """What runs in the background ends when it is looked at for that many times."""
     takes: float | None = None
     """What runs in the background ends when it is looked at after that many seconds."""
+    tool: str = ""
+    """Ask for that tool, where the request offers it."""
+    rounds: int = 1
+    """How many times, before the text comes."""
     ends: str = ""
     """How it ends, if not well: failed, expired or cancelled."""
 
@@ -137,6 +141,8 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     "polls": _whole(1000, 1),
     "takes": _seconds,
     "ends": _bad_end,
+    "tool": str,
+    "rounds": _whole(99, 1),
 }
 _FLAGS = frozenset({"malformed", "no_usage"})
 _NOISE = frozenset({"usage"})

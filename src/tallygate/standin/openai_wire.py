@@ -29,6 +29,7 @@ from tallygate.standin.answers import (
     whole_number,
 )
 from tallygate.standin.directives import without_directives
+from tallygate.standin.tool_calls import ToolCall, names_of, rounds_in
 
 _TIERS = frozenset({"default", "flex", "priority", "scale"})
 _FINGERPRINT = "fp_5ca1ab1e01"
@@ -70,6 +71,8 @@ class ChatCompletions:
                 body.get("max_completion_tokens") or body.get("max_tokens")
             ),
             directive_text=last_user_text(messages),
+            tools=names_of(body.get("tools")),
+            tool_rounds=rounds_in(_tool_results(messages)),
             extra={},
         )
 
@@ -86,6 +89,10 @@ class ChatCompletions:
             "refusal": None,
             "annotations": [],
         }
+        if answer.tool is not None:
+            message["content"] = None
+            arguments = answer.tool.written_arguments
+            message["tool_calls"] = [_tool_call(answer.tool, arguments)]
         body: dict[str, Any] = {
             "id": answer.response_id,
             "object": "chat.completion",
@@ -111,6 +118,11 @@ class ChatCompletions:
         yield _chat_frame(answer, [_choice(first)])
         for word in answer.words:
             yield _chat_frame(answer, [_choice({"content": word})], is_chunk=True)
+        if answer.tool is not None:
+            call = {"index": 0, **_tool_call(answer.tool, "")}
+            yield _chat_frame(answer, [_choice({"tool_calls": [call]})])
+            call = {"index": 0, "function": {"arguments": answer.tool.written_arguments}}
+            yield _chat_frame(answer, [_choice({"tool_calls": [call]})], is_chunk=True)
         yield _chat_frame(answer, [_choice({}, _finish_reason(answer))])
         if answer.reports_usage:
             yield _chat_frame(answer, [], usage=usage_of(answer.counts))
@@ -243,7 +255,23 @@ def usage_of(counts: Counts) -> dict[str, Any]:
     }
 
 
+def _tool_results(messages: list[Any]) -> Iterator[object]:
+    """Give the ids of the calls that were answered since the user last spoke."""
+    for message in reversed(messages):
+        if isinstance(message, dict) and message.get("role") == "user":
+            return
+        if isinstance(message, dict) and message.get("role") == "tool":
+            yield message.get("tool_call_id")
+
+
+def _tool_call(tool: ToolCall, arguments: str) -> dict[str, Any]:
+    function = {"name": tool.name, "arguments": arguments}
+    return {"id": tool.call_id("call"), "type": "function", "function": function}
+
+
 def _finish_reason(answer: Answer) -> str:
+    if answer.tool is not None:
+        return "tool_calls"
     return "length" if answer.ended_by_limit else "stop"
 
 

@@ -6,7 +6,7 @@ Units: `input_tokens` includes cached tokens, `output_tokens` includes reasoning
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from secrets import token_hex
 from typing import Any
@@ -25,6 +25,10 @@ from tallygate.standin.answers import (
 )
 from tallygate.standin.directives import without_directives
 from tallygate.standin.openai_wire import served_tier
+from tallygate.standin.tool_calls import ToolCall, names_of, rounds_in
+
+Event = Callable[..., bytes]
+"""Words an event by its name and fields, and numbers it."""
 
 
 class Responses:
@@ -45,6 +49,8 @@ class Responses:
             input_tokens=sum(len(without_directives(text).split()) for text in texts),
             most_output_tokens=whole_number(body.get("max_output_tokens")),
             directive_text=given if isinstance(given, str) else last_user_text(items),
+            tools=names_of(body.get("tools")),
+            tool_rounds=rounds_in(_tool_results(items)),
             extra={
                 "message_id": f"msg_{token_hex(24)}",
                 "background": body.get("background") is True,
@@ -64,7 +70,7 @@ class Responses:
         body["status"] = "incomplete" if answer.ended_by_limit else "completed"
         if answer.ended_by_limit:
             body["incomplete_details"] = {"reason": "max_output_tokens"}
-        body["output"] = [_message(answer, "completed", [_part(answer.text)])]
+        body["output"] = [_item(answer)]
         if answer.reports_usage:
             body["usage"] = _usage(answer)
         return body
@@ -76,11 +82,20 @@ class Responses:
             body = {"type": name, "sequence_number": next(numbers), **fields}
             return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(body))
 
-        place: dict[str, Any] = {"item_id": answer.asked.extra["message_id"], "output_index": 0}
-        inside: dict[str, Any] = {**place, "content_index": 0}
         begun = started(answer)
         yield Frame(data=event("response.created", response=begun))
         yield Frame(data=event("response.in_progress", response=begun))
+        if answer.tool is not None:
+            yield from _tool_frames(answer.tool, event)
+        else:
+            yield from self._text_frames(answer, event)
+        whole = self.whole(answer)
+        last = f"response.{whole['status']}"
+        yield Frame(data=event(last, response=whole), usage=whole.get("usage"))
+
+    def _text_frames(self, answer: Answer, event: Event) -> Iterator[Frame]:
+        place: dict[str, Any] = {"item_id": answer.asked.extra["message_id"], "output_index": 0}
+        inside: dict[str, Any] = {**place, "content_index": 0}
         item = _message(answer, "in_progress", [])
         yield Frame(data=event("response.output_item.added", output_index=0, item=item))
         yield Frame(data=event("response.content_part.added", **inside, part=_part("")))
@@ -92,9 +107,6 @@ class Responses:
         yield Frame(data=event("response.content_part.done", **inside, part=_part(text)))
         item = _message(answer, "completed", [_part(text)])
         yield Frame(data=event("response.output_item.done", output_index=0, item=item))
-        whole = self.whole(answer)
-        last = f"response.{whole['status']}"
-        yield Frame(data=event(last, response=whole), usage=whole.get("usage"))
 
 
 def stream_error() -> bytes:
@@ -148,6 +160,45 @@ def _message(answer: Answer, status: str, content: list[dict[str, Any]]) -> dict
         "role": "assistant",
         "content": content,
     }
+
+
+def _item(answer: Answer) -> dict[str, Any]:
+    if answer.tool is not None:
+        return _function_call(answer.tool, answer.tool.written_arguments, "completed")
+    return _message(answer, "completed", [_part(answer.text)])
+
+
+def _tool_frames(tool: ToolCall, event: Event) -> Iterator[Frame]:
+    place: dict[str, Any] = {"item_id": tool.call_id("fc"), "output_index": 0}
+    arguments = tool.written_arguments
+    item = _function_call(tool, "", "in_progress")
+    yield Frame(data=event("response.output_item.added", output_index=0, item=item))
+    delta = event("response.function_call_arguments.delta", **place, delta=arguments)
+    yield Frame(data=delta, is_chunk=True)
+    done = event("response.function_call_arguments.done", **place, arguments=arguments)
+    yield Frame(data=done)
+    item = _function_call(tool, arguments, "completed")
+    yield Frame(data=event("response.output_item.done", output_index=0, item=item))
+
+
+def _function_call(tool: ToolCall, arguments: str, status: str) -> dict[str, Any]:
+    return {
+        "id": tool.call_id("fc"),
+        "type": "function_call",
+        "status": status,
+        "call_id": tool.call_id("call"),
+        "name": tool.name,
+        "arguments": arguments,
+    }
+
+
+def _tool_results(items: list[dict[str, Any]]) -> Iterator[object]:
+    """Give the ids of the calls that were answered since the user last spoke."""
+    for item in reversed(items):
+        if item.get("role") == "user":
+            return
+        if item.get("type") == "function_call_output":
+            yield item.get("call_id")
 
 
 def _part(text: str) -> dict[str, Any]:
