@@ -13,7 +13,7 @@ import io
 import math
 import wave
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
@@ -60,6 +60,7 @@ async def _speech(call: Call) -> Ending:
     words, _ = words_for(call.asked, call.wishes)
     tokens = len(without_directives(text).split())
     counts = counts_for(call.wishes, tokens, len(words) * _TOKENS_A_SECOND)
+    counts = replace(counts, audio_output=counts.output)
     call.record.response_model = model_for(call.asked, call.wishes)
     call.record.billed = {**asdict(counts), "characters": len(text)}
     usage = {
@@ -91,10 +92,12 @@ async def _transcription(call: Call) -> Ending:
     prompt = len(without_directives(str(fields.get("prompt") or "")).split())
     heard = math.ceil(seconds * _TOKENS_A_SECOND)
     counts = counts_for(wishes, prompt + heard, len(words))
+    if wishes.input is None:
+        counts = replace(counts, audio_input=heard)
     call.record.response_model = model_for(call.asked, wishes)
     call.record.billed = {**asdict(counts), "seconds": seconds}
     by_second = call.asked.model.startswith("whisper")
-    audio = counts.audio_input if wishes.input is not None else heard
+    audio = counts.audio_input
     usage: dict[str, Any] | None = {
         "type": "tokens",
         "input_tokens": counts.input,

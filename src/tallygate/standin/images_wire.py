@@ -10,7 +10,7 @@ Source: the fields of `ImagesResponse` and of the stream's events in the officia
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import orjson
@@ -82,10 +82,13 @@ async def _answer(call: Call) -> Ending:
     words = len(without_directives(prompt or "").split())
     made = _TOKENS_OUT.get((picture.quality, picture.size), 1056) * picture.wanted
     counts = counts_for(call.wishes, words + picture.tokens_in_images, made)
+    if call.wishes.input is None:
+        counts = replace(counts, image_input=picture.tokens_in_images)
+    counts = replace(counts, image_output=counts.image_output or counts.output)
     record.response_model = model_for(call.asked, call.wishes)
     record.billed = {**asdict(counts), "images": picture.wanted}
     reports = call.asked.model.startswith(("gpt-image", "chatgpt-image"))
-    usage = _usage(call, counts, picture) if reports and not call.wishes.no_usage else None
+    usage = _usage(counts) if reports and not call.wishes.no_usage else None
     if call.asked.stream:
         return await call.stream(_frames(call, picture, usage))
     image = {"b64_json": _POINT}
@@ -119,20 +122,17 @@ def _picture(fields: Mapping[str, Any]) -> Picture:
     )
 
 
-def _usage(call: Call, counts: Counts, picture: Picture) -> dict[str, Any]:
-    told = call.wishes.input is not None
-    images = counts.image_input if told else picture.tokens_in_images
-    drawn = counts.image_output or counts.output
+def _usage(counts: Counts) -> dict[str, Any]:
     return {
         "input_tokens": counts.input,
         "input_tokens_details": {
-            "text_tokens": counts.input - images,
-            "image_tokens": images,
+            "text_tokens": counts.input - counts.image_input,
+            "image_tokens": counts.image_input,
         },
         "output_tokens": counts.output,
         "output_tokens_details": {
-            "text_tokens": counts.output - drawn,
-            "image_tokens": drawn,
+            "text_tokens": counts.output - counts.image_output,
+            "image_tokens": counts.image_output,
         },
         "total_tokens": counts.input + counts.output,
     }

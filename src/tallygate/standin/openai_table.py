@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tallygate.standin import audio_wire, images_wire
+from tallygate.standin import audio_wire, images_wire, realtime_wire
 from tallygate.standin.batches_wire import Batches
 from tallygate.standin.book import Ending
 from tallygate.standin.completions_wire import Completions
@@ -45,6 +45,7 @@ def _routes(world: World) -> Iterator[Route]:
     files = Files()
     yield from files.table(openai)
     yield from Batches(files).table(openai)
+    yield from realtime_wire.table(openai)
 
     async def models(call: Call) -> Ending:
         return await call.json(openai.models(call.created_s))
