@@ -31,6 +31,9 @@ def show(trace_id: str, ledger: str | None, style: str) -> None:
     """
     Show the calls of a trace, their attempts, and the exact sum of what they cost.
 
+    Calls stand below the calls that caused them (parent_call_id), also where a service lost the
+    trace and another one was minted; those are marked, and not in the sum.
+
     JSON is the complete-trace document; money in it is decimal text. Exit code 1: not known.
     """
     with told(), open_ledger(read_settings(), ledger) as opened:

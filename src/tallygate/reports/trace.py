@@ -1,20 +1,33 @@
 """
 A trace as a tree for people, and as the complete-trace document for programs.
 
-Exact   Money is decimal text. `total_estimated_cost_usd` is the exact sum of the members that have
-        an `estimated_cost_usd`; those without one are counted in `unpriced_calls`, never as 0.
+Shapes  `hops` are the calls as a tree: parents first, each with its cause and whether the trace was
+        received or minted there. Hops with another `trace_id` were caused by this trace and lost it
+        on the way; they are in no other part of the document and in none of its sums.
+Exact   Money is decimal text. `total_estimated_cost_usd` is the exact sum of those `provider_calls`
+        and `usage_lines` that have an `estimated_cost_usd`; those without one are counted in
+        `unpriced_calls`, never as 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, assert_never
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from tallygate.application.traces import CURRENCY, Trace, TracedAttempt, TracedCall, total_of
+from tallygate.application.traces import (
+    CURRENCY,
+    MOST_BEYOND,
+    Cause,
+    Trace,
+    TracedAttempt,
+    TracedCall,
+    total_of,
+    unpriced_in,
+)
 from tallygate.domain.kernel.instants import iso_from_ns
 from tallygate.domain.kernel.money import text_from_amount
 from tallygate.domain.ledger.events import Status
@@ -32,9 +45,74 @@ def trace_document(trace: Trace) -> dict[str, Any]:
         "provider_calls": [
             _provider_call(call, attempt) for call in trace.calls for attempt in call.attempts
         ],
+        "usage_lines": [_usage_line(call, line) for call in trace.calls for line in call.usage],
         "total_estimated_cost_usd": text_from_amount(trace.total),
         "unpriced_calls": trace.unpriced,
         "refusals": [_refusal(row) for row in trace.refusals],
+        "hops": [_hop(call) for call in trace.tree],
+        "hops_incomplete": trace.is_cut,
+        "services": [
+            {"service": service, **_sums(calls)} for service, calls in _by_service(trace.calls)
+        ],
+    }
+
+
+def _hop(call: TracedCall) -> dict[str, Any]:
+    return {
+        "call_id": call.call_id,
+        "parent_call_id": call.named_parent,
+        "parent": call.cause.value,
+        "parent_trace_id": call.parent_trace_id,
+        "service": call.service,
+        "environment": call.environment,
+        "trace_id": call.trace_id,
+        "trace_source": call.trace_source,
+        "is_broken_hop": call.is_broken_hop,
+        "started_at": iso_from_ns(call.started_at_ns),
+        **_sums([call]),
+    }
+
+
+def _sums(calls: Sequence[TracedCall]) -> dict[str, Any]:
+    charges = [charge for call in calls for charge in call.charges]
+    unknown = _is_unknown(charges)
+    return {
+        "calls": len(calls),
+        "attempts": sum(len(call.attempts) for call in calls),
+        "refused": sum(row["call_count"] for call in calls for row in call.refusals),
+        "minted": sum(call.trace_source == "minted" for call in calls),
+        "estimated_cost_usd": None if unknown else text_from_amount(total_of(charges)),
+        "unpriced_calls": unpriced_in(charges),
+    }
+
+
+def _is_unknown(charges: Sequence[TracedAttempt]) -> bool:
+    """Whether a sum would be 0 only because nothing of it is known."""
+    return bool(charges) and unpriced_in(charges) == len(charges)
+
+
+def _by_service(calls: Iterable[TracedCall]) -> list[tuple[str | None, list[TracedCall]]]:
+    found: dict[str | None, list[TracedCall]] = {}
+    for call in calls:
+        found.setdefault(call.service, []).append(call)
+    return list(found.items())
+
+
+def _usage_line(call: TracedCall, line: TracedAttempt) -> dict[str, Any]:
+    row = line.row
+    return {
+        "event_id": line.event_id,
+        "call_id": call.call_id,
+        "parent_event_id": row["parent_event_id"],
+        "settled_at": iso_from_ns(row["occurred_at_ns"]),
+        "model": row["response_model"] or row["request_model"],
+        "input_tokens": row["input_tokens"],
+        "output_tokens": row["output_tokens"],
+        "billed_quantities": row["meters"],
+        "billing_rule_version": row["billing_rule_version"],
+        "estimated_cost_usd": None if line.cost is None else text_from_amount(line.cost),
+        "unpriced_reason": line.unpriced_reason,
+        "corrected_by": list(line.corrections),
     }
 
 
@@ -95,15 +173,18 @@ def trace_tree(trace: Trace) -> RenderableType:
     """Draw calls below the calls that caused them, attempts below their call."""
     root = Tree(Text("trace ").append_text(plain_text(trace.trace_id)), guide_style="dim")
     branches: dict[str, Tree] = {}
-    for call in trace.calls:
+    for call in trace.tree:
         above = root if call.parent is None else branches[call.parent]
-        branch = branches[call.call_id] = above.add(_call_text(call))
+        branch = branches[call.call_id] = above.add(_call_text(call, trace.trace_id))
         numbers = {attempt.event_id: attempt.row["attempt_number"] for attempt in call.attempts}
         for attempt in call.attempts:
             branch.add(_attempt_text(attempt, numbers))
+        for line in call.usage:
+            branch.add(_usage_text(line))
         for row in call.refusals:
             branch.add(_refusal_text(row))
-    return Group(_head_text(trace), root, _total_text(trace))
+    below = [*_service_texts(trace), _total_text(trace), *_beyond_texts(trace)]
+    return Group(_head_text(trace), root, *below)
 
 
 def _head_text(trace: Trace) -> Text:
@@ -115,15 +196,49 @@ def _head_text(trace: Trace) -> Text:
     return Text("\n").join(plain_text(line) for line in lines)
 
 
-def _call_text(call: TracedCall) -> Text:
-    row = call.attempts[0].row if call.attempts else call.refusals[0]
+def _call_text(call: TracedCall, trace_id: str) -> Text:
     text = Text("call ").append_text(plain_text(call.call_id))
-    text.append("  ").append_text(plain_text(row["service"]))
+    text.append("  ").append_text(plain_text(call.service))
     text.append(f"  {iso_from_ns(call.started_at_ns)[:19]}Z", style="dim")
-    if len(call.attempts) > 1:
-        text.append(f"  {len(call.attempts)} attempts: ")
-        text.append_text(cost_text(total_of(call.attempts), CURRENCY))
-    return text
+    if call.usage:
+        text.append(f"  {_counted(len(call.attempts), 'attempt')}, ")
+        text.append_text(_sum_text(call.charges)).append(" with its usage")
+    elif len(call.attempts) > 1:
+        text.append(f"  {len(call.attempts)} attempts: ").append_text(_sum_text(call.charges))
+    text.append("  trace ").append_text(_source_text(call))
+    if call.trace_id != trace_id:
+        text.append(" as ").append_text(plain_text(call.trace_id))
+    return text.append_text(_cause_text(call))
+
+
+def _sum_text(charges: Sequence[TracedAttempt]) -> Text:
+    return cost_text(None if _is_unknown(charges) else total_of(charges), CURRENCY)
+
+
+def _source_text(call: TracedCall) -> Text:
+    if call.is_broken_hop:
+        return Text("minted here: broken hop", style="red")
+    return Text(call.trace_source, style="" if call.trace_source == "minted" else "dim")
+
+
+def _cause_text(call: TracedCall) -> Text:
+    """Say where the parent is when it does not stand above."""
+    parent = plain_text(call.named_parent)
+    match call.cause:
+        case Cause.NONE | Cause.CALL:
+            return Text()
+        case Cause.UNKNOWN:
+            told = Text("  orphan: its parent ").append_text(parent)
+            told.append(" is not in the ledger")
+        case Cause.ELSEWHERE:
+            told = Text("  its parent ").append_text(parent).append(" is in trace ")
+            told.append_text(plain_text(call.parent_trace_id))
+        case Cause.CIRCLE:
+            told = Text("  circle: its parent ").append_text(parent).append(" stands below it")
+        case _:
+            assert_never(call.cause)
+    told.stylize("yellow")
+    return told
 
 
 def _attempt_text(attempt: TracedAttempt, numbers: Mapping[str, int | None]) -> Text:
@@ -158,6 +273,35 @@ def _refusal_text(row: Row) -> Text:
     return text
 
 
+def _usage_text(line: TracedAttempt) -> Text:
+    row = line.row
+    text = Text("usage  ").append_text(plain_text(row["response_model"] or row["request_model"]))
+    if row["input_tokens"] is not None:
+        text.append(f"  {row['input_tokens']:,} in, {row['output_tokens']:,} out")
+    text.append("  ").append_text(cost_text(line.cost, CURRENCY))
+    if line.unpriced_reason:
+        text.append(f"  ({line.unpriced_reason})", style="dim")
+    return text
+
+
+def _service_texts(trace: Trace) -> Iterator[Text]:
+    """Say what each service had of it, when there are several."""
+    by_service = _by_service(trace.calls)
+    for service, calls in by_service if len(by_service) > 1 else ():
+        sums = _sums(calls)
+        text = plain_text(service).append(f": {_counted(sums['calls'], 'call')}, ")
+        text.append(f"{_counted(sums['attempts'], 'attempt')}, ")
+        text.append_text(_sum_text([charge for call in calls for charge in call.charges]))
+        for name in ("unpriced_calls", "refused", "minted"):
+            if sums[name]:
+                text.append(f", {sums[name]} {name.removesuffix('_calls')}")
+        yield text
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _total_text(trace: Trace) -> Text:
     attempts = len(list(trace.attempts))
     text = Text(f"{attempts} attempts, ").append_text(cost_text(trace.total, CURRENCY))
@@ -166,3 +310,16 @@ def _total_text(trace: Trace) -> Text:
     if refusals := sum(row["call_count"] for row in trace.refusals):
         text.append(f", {refusals} refused")
     return text
+
+
+def _beyond_texts(trace: Trace) -> Iterator[Text]:
+    """Say what is in the tree and not in the sum."""
+    if trace.beyond:
+        sums = _sums(trace.beyond)
+        text = Text(
+            f"not in the sum: {_counted(sums['calls'], 'call')} in other traces, ", style="yellow"
+        )
+        charges = [charge for call in trace.beyond for charge in call.charges]
+        yield text.append_text(_sum_text(charges))
+    if trace.is_cut:
+        yield Text(f"not shown: calls in other traces beyond {MOST_BEYOND}", style="yellow")

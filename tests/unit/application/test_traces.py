@@ -20,7 +20,7 @@ from fakes.entries import (
     no_charge,
 )
 from fakes.ledger import FakeLedger
-from tallygate.application.traces import Trace, trace_in
+from tallygate.application.traces import MOST_BEYOND, Cause, Trace, trace_in
 from tallygate.domain.ledger.events import Entry, EventKind
 
 TRACE = "tr_9f4c"
@@ -40,6 +40,21 @@ def an_attempt_of(call_id: str, number: int, parent: str | None = None) -> Entry
         call=a_call(call_id=call_id, parent_call_id=parent),
         attempt=an_attempt(number=number, opened_at_ns=NOON_NS + number * SECOND_NS),
     )
+
+
+def hop(
+    call_id: str,
+    number: int,
+    service: str,
+    *,
+    parent: str | None = None,
+    trace: str = TRACE,
+    trace_source: str = "received",
+    at_ns: int | None = None,
+) -> Entry:
+    call = a_call(call_id=call_id, trace_id=trace, trace_source=trace_source, parent_call_id=parent)
+    when = an_attempt(opened_at_ns=at_ns or NOON_NS + number * SECOND_NS)
+    return an_entry(number, call=call, attempt=when, ownership=an_ownership(service=service))
 
 
 def test_a_trace_that_nobody_knows_is_none() -> None:
@@ -155,6 +170,121 @@ def test_a_circle_of_parents_loses_no_call(parents: dict[str, str | None]) -> No
     for call in trace.calls:
         assert call.parent in seen
         seen.add(call.call_id)
+    assert [call.cause for call in trace.calls].count(Cause.CIRCLE) == 1
+
+
+def test_a_circle_is_cut_at_its_earliest_call_and_not_at_what_hangs_below() -> None:
+    trace = trace_of(
+        an_attempt_of("hanging", 1, parent="b"),
+        an_attempt_of("b", 3, parent="a"),
+        an_attempt_of("a", 2, parent="b"),
+    )
+
+    assert [(call.call_id, call.parent, call.cause) for call in trace.tree] == [
+        ("a", None, Cause.CIRCLE),
+        ("b", "a", Cause.CALL),
+        ("hanging", "b", Cause.CALL),
+    ]
+
+
+def test_a_call_says_where_its_parent_is() -> None:
+    ledger = FakeLedger()
+    elsewhere = a_call(call_id="far", trace_id="tr_far")
+    ledger.append(
+        [
+            an_entry(1, call=elsewhere),
+            an_attempt_of("root", 2),
+            an_attempt_of("child", 3, parent="root"),
+            an_attempt_of("orphan", 4, parent="nobody"),
+            an_attempt_of("guest", 5, parent="far"),
+        ]
+    )
+
+    trace = trace_in(ledger, TRACE)
+
+    assert trace is not None
+    found = {call.call_id: (call.cause, call.parent_trace_id) for call in trace.tree}
+    assert found == {
+        "root": (Cause.NONE, None),
+        "child": (Cause.CALL, None),
+        "orphan": (Cause.UNKNOWN, None),
+        "guest": (Cause.ELSEWHERE, "tr_far"),
+    }
+
+
+def test_a_parent_may_be_named_by_an_id_of_the_provider() -> None:
+    parent = an_entry(1, call=a_call(call_id="root"))  # its outcome has req_1
+
+    trace = trace_of(parent, an_attempt_of("child", 2, parent="req_1"))
+
+    assert [(call.call_id, call.parent) for call in trace.tree][1] == ("child", "root")
+
+
+def test_a_fan_out_of_services_is_one_tree_though_a_hop_lost_the_trace() -> None:
+    trace = trace_of(
+        hop("plan", 1, "support-assistant", trace_source="minted"),
+        hop("search", 2, "knowledge-search", parent="plan"),
+        hop("lost", 3, "batch-summaries", parent="plan", trace="tr_new", trace_source="minted"),
+        hop("after", 4, "knowledge-search", parent="lost", trace="tr_new"),
+        hop("alien", 5, "knowledge-search", trace="tr_alien"),
+    )
+
+    assert [(call.call_id, call.parent, call.is_broken_hop) for call in trace.tree] == [
+        ("plan", None, False),
+        ("search", "plan", False),
+        ("lost", "plan", True),
+        ("after", "lost", False),
+    ]
+    assert [call.service for call in trace.calls] == ["support-assistant", "knowledge-search"]
+    assert [call.call_id for call in trace.beyond] == ["lost", "after"]
+    assert trace.total == Decimal("0.00906"), "another trace's cost is in another trace's sum"
+    assert not trace.is_cut
+
+
+def test_what_a_broken_hop_caused_is_followed_up_to_a_limit() -> None:
+    many = MOST_BEYOND + 5
+    ledger = FakeLedger()
+    ledger.append(
+        [
+            hop("plan", 1, "support-assistant"),
+            *(hop(f"lost-{n}", n + 2, "s", parent="plan", trace=f"tr_{n}") for n in range(many)),
+        ]
+    )
+
+    trace = trace_in(ledger, TRACE)
+
+    assert trace is not None
+    assert len(trace.beyond) == MOST_BEYOND
+    assert trace.is_cut
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_found"), [(-60, True), (-61, False), (86_399, True), (86_400, False)]
+)
+def test_effects_in_other_traces_are_looked_for_within_a_day(seconds: int, is_found: bool) -> None:
+    trace = trace_of(
+        hop("plan", 1, "support-assistant", at_ns=NOON_NS),
+        hop("lost", 2, "s", parent="plan", trace="tr_new", at_ns=NOON_NS + seconds * SECOND_NS),
+    )
+
+    assert [call.call_id for call in trace.beyond] == ["lost"] * is_found
+
+
+def test_orphans_of_one_parent_are_all_told() -> None:
+    trace = trace_of(hop("first", 1, "s", parent="nobody"), hop("second", 2, "s", parent="nobody"))
+
+    assert [call.cause for call in trace.tree] == [Cause.UNKNOWN] * 2
+
+
+def test_usage_that_came_apart_is_no_attempt_and_is_in_the_sum() -> None:
+    turn = an_event(2, kind=EventKind.USAGE, attempt=an_attempt(parent_event_id=event_id(1)))
+    later = an_event(3, kind=EventKind.USAGE, attempt=an_attempt(parent_event_id=event_id(1)))
+
+    trace = trace_of(an_entry(1), Entry(turn, a_price("2")), Entry(later, a_price(None)))
+
+    assert [attempt.event_id for attempt in trace.attempts] == [event_id(1)]
+    assert [line.event_id for line in trace.usage] == [event_id(2), event_id(3)]
+    assert (trace.total, trace.unpriced) == (Decimal("2.00453"), 1)
 
 
 def test_what_all_lines_say_is_said_of_the_trace_and_what_differs_is_named() -> None:
