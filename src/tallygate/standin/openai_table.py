@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tallygate.standin import audio_wire, images_wire, realtime_wire
+from tallygate.standin import audio_wire, images_wire, realtime_wire, vector_stores_wire
+from tallygate.standin.assistants_wire import Assistants
 from tallygate.standin.batches_wire import Batches
 from tallygate.standin.book import Ending
 from tallygate.standin.completions_wire import Completions
 from tallygate.standin.files_wire import Files
+from tallygate.standin.fine_tuning_wire import FineTuning
 from tallygate.standin.generation import generation
 from tallygate.standin.moderations_wire import Moderations
 from tallygate.standin.openai_wire import ChatCompletions, Embeddings, OpenAI
@@ -45,6 +47,9 @@ def _routes(world: World) -> Iterator[Route]:
     files = Files()
     yield from files.table(openai)
     yield from Batches(files).table(openai)
+    yield from FineTuning(files).table(openai)
+    yield from vector_stores_wire.table(openai, files)
+    yield from Assistants().table(openai)
     yield from realtime_wire.table(openai)
 
     async def models(call: Call) -> Ending:
