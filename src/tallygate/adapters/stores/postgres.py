@@ -12,7 +12,7 @@ Errors  LedgerUnavailable for what may pass, or is the server's to mend. LedgerS
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -146,6 +146,16 @@ class PostgresLedger:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Open a connection to read, for the modules beside this one."""
+        return self._reading()
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """Open a transaction, which is kept where the block ends well."""
+        with translated(self.place), self._ready().begin() as connection:
+            yield connection
 
     @contextmanager
     def _reading(self) -> Generator[Connection]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -110,6 +110,17 @@ class SqliteLedger:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Open a transaction to read, for the modules beside this one."""
+        return self._reading()
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """Open the one write transaction, which is kept where the block ends well."""
+        with translated(self.place), self._ready().begin() as connection:
+            yield connection
+        self._require_same_file()
 
     @contextmanager
     def _reading(self) -> Generator[Connection]:
