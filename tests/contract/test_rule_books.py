@@ -14,7 +14,9 @@ from fakes.rule_books import FakeRuleBooks, book_data
 from tallygate.adapters.files.rule_books import RuleBookFolder, check_rule_books
 from tallygate.application.ports import RuleBooks
 from tallygate.domain.kernel.instants import NS_PER_SECOND, ns_from_text
+from tallygate.domain.pricing.rule_book import AXES
 from tallygate.domain.pricing.rule_book_data import rule_book_from_data
+from tallygate.domain.usage.meters import Meter
 from tallygate.errors import NoRuleBook, Problem, RuleBookInvalid
 
 POLICIES = Path(__file__).parents[2] / "policies"
@@ -358,5 +360,35 @@ def test_a_loosened_schema_does_not_crash_the_loader(tmp_path: Path) -> None:
 
 def test_the_books_that_we_ship_load_and_are_pinned() -> None:
     assert check_rule_books(POLICIES) == ()
-    assert {b.provider for b in RuleBookFolder(POLICIES).books} == {"anthropic", "openai"}
+    assert {b.provider for b in RuleBookFolder(POLICIES).books} == {
+        *("anthropic", "bedrock", "cohere", "cohere_chat", "gemini", "openai"),
+        *("text-completion-openai", "vertex_ai"),
+    }
     assert (POLICIES / "rates/published.yaml").exists()
+
+
+def test_the_schema_knows_every_meter_and_axis() -> None:
+    schema = json.loads((POLICIES / "schemas/rule_book.json").read_text(encoding="utf-8"))
+    row = schema["$defs"]["model"]["properties"]["prices"]["items"]["properties"]
+    example = schema["$defs"]["example"]["properties"]
+
+    assert set(schema["$defs"]["meter"]["enum"]) == set(Meter)
+    assert row.keys() - {"when", "not_sold"} == set(Meter)
+    assert schema["properties"]["axes"]["properties"].keys() == set(AXES)
+    assert example.keys() >= set(AXES)
+
+
+def test_the_gateway_of_an_organisation_can_have_a_book_of_its_own(tmp_path: Path) -> None:
+    """The example of docs/pricing.md."""
+    page = (POLICIES.parent / "docs/pricing.md").read_text(encoding="utf-8")
+    text = next(
+        block
+        for block in page.split("```yaml\n")[1:]
+        if block.startswith("rulebook: gateway-example-com")
+    ).split("```")[0]
+    folder = a_folder(tmp_path, {"gateway/gateway-example-com-2026-11-21.yaml": text})
+
+    assert [p for p in check_rule_books(folder) if p.severity == "error"] == []
+    (book,) = RuleBookFolder(folder).books
+    assert book.provider == "gateway.example.com"
+    assert book.model_named("/whatever/path").names == ("any",)
