@@ -53,6 +53,8 @@ class Asked:
     input_tokens: int = 0
     most_output_tokens: int | None = None
     directive_text: str = ""
+    operation: str = ""
+    """Where one path serves several: what is done in truth, and could cost something."""
     request_metadata: Mapping[str, str] | None = None
     """What is attached for the provider's bill, where the provider knows such a thing."""
     tools: tuple[str, ...] = ()

@@ -25,10 +25,7 @@ from tallygate.standin.answers import (
     texts_of,
     whole_number,
 )
-from tallygate.standin.book import Ending
 from tallygate.standin.directives import without_directives
-from tallygate.standin.generation import generation
-from tallygate.standin.routing import Call, Route, World
 from tallygate.standin.tool_calls import ToolCall, names_of, rounds_in
 
 _MODELS = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5-20251001")
@@ -180,35 +177,6 @@ class Anthropic:
             (b"anthropic-ratelimit-requests-remaining", b"3999"),
             (b"anthropic-ratelimit-requests-reset", b"2030-01-01T00:00:00Z"),
         ]
-
-
-def table(world: World) -> Iterator[Route]:
-    """List the routes of api.anthropic.com."""
-    del world
-    anthropic = Anthropic()
-    version = b"anthropic-version"
-    yield generation("/v1/messages", Messages(), anthropic, "chat", needs_header=version)
-    yield generation(
-        "/v1/messages/count_tokens",
-        CountTokens(),
-        anthropic,
-        "count_tokens",
-        generates=False,
-        needs_header=version,
-    )
-
-    async def models(call: Call) -> Ending:
-        return await call.json(anthropic.models(call.created_s))
-
-    yield Route(
-        method="GET",
-        pattern="/v1/models",
-        provider=anthropic,
-        operation="models",
-        answer=models,
-        generates=False,
-        only_with=version,
-    )
 
 
 _IN_MESSAGE_DELTA = (

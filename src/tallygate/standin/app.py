@@ -117,6 +117,8 @@ class StandIn:
             asked, wishes = _understand(request, route)
             record.model, record.stream = asked.model, asked.stream
             record.request_metadata = asked.request_metadata
+            if asked.operation:
+                self.book.reclassify(record, asked.operation)
             with Departure(receive, is_socket=is_socket) as departure:
                 if wishes.delay and await departure.within(wishes.delay):
                     return Ending.CLIENT_GONE

@@ -123,6 +123,13 @@ class Book:
         self._by_path[record.path] += 1
         return record
 
+    def reclassify(self, record: CallRecord, operation: str) -> None:
+        """Note what a call turned out to be once it was read: one that could cost something."""
+        if record.seq > self._forgotten_through:
+            self._generating += not record.generates
+        record.operation = operation
+        record.generates = True
+
     def close(self, record: CallRecord, ended: Ending) -> None:
         if record.ended is not Ending.OPEN:
             return
