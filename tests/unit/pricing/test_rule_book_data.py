@@ -106,6 +106,12 @@ def a_row_twice_without_axes(data: dict[str, Any]) -> None:
     data["models"] = [{"match": {"names": ["m"]}, "prices": rows}]
 
 
+def a_size_without_a_price(data: dict[str, Any]) -> None:
+    meanings = {"1024x1024": "square", "1792x1024": "wide"}
+    data["axes"]["size"] = {"map": meanings, "absent": None, "unknown": "error"}
+    data["models"][1]["prices"][0]["when"]["size"] = "square"
+
+
 def an_uplift_on_no_axis(data: dict[str, Any]) -> None:
     data["models"][1]["uplifts"]["planet"] = {"mars": "2"}
 
@@ -144,6 +150,10 @@ def a_pattern_over_an_earlier_name(data: dict[str, Any]) -> None:
 
 def a_chain_of_inheritance(data: dict[str, Any]) -> None:
     data["inherit"]["output"] = "input"
+
+
+def tokens_at_the_price_of_a_search(data: dict[str, Any]) -> None:
+    data["inherit"] = {"reasoning": "web_searches"}
 
 
 def a_period_that_ends_before_it_begins(data: dict[str, Any]) -> None:
@@ -200,6 +210,7 @@ def an_example_with_a_float(data: dict[str, Any]) -> None:
         (a_row_on_an_axis_of_the_uplifts, "models.1.prices.0.when.residency", "not an axis"),
         (a_value_that_the_map_does_not_have, "models.1.prices.0.when.service_tier", "turbo"),
         (an_uncovered_combination, "models.0.prices", "covers service_tier flex, context long"),
+        (a_size_without_a_price, "models.1.prices", "covers service_tier standard, size wide"),
         (a_combination_covered_twice, "models.1.prices.1", "rows 0 and 1 overlap"),
         (a_row_twice_without_axes, "models.0.prices.1", "both cover any call"),
         (an_uplift_on_no_axis, "models.1.uplifts.planet", "planet is not an axis"),
@@ -211,6 +222,7 @@ def an_example_with_a_float(data: dict[str, Any]) -> None:
         (an_exact_name_twice, "models.1.match", "gpt-5.4 is matched by models.0 and by models.1"),
         (a_name_that_another_pattern_matches, "models.1.match", "gpt-5.4-2026-03-05 is matched"),
         (a_pattern_over_an_earlier_name, "models.1.match", "gpt-5.4 is matched"),
+        (tokens_at_the_price_of_a_search, "inherit.reasoning", "does not count what"),
         (a_chain_of_inheritance, "inherit.reasoning", "output, which takes another's"),
         (a_period_that_ends_before_it_begins, "effective.to", "ends before it begins"),
         (a_day_that_does_not_exist, "effective.from", "2026-02-30T00:00:00Z is not an instant"),

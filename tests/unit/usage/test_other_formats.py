@@ -145,6 +145,13 @@ CONVERSE: dict[str, Any] = {
         ),
         pytest.param(
             "cohere_rerank",
+            {"billed_units": {"input_tokens": 5, "output_tokens": 7}, "cached_tokens": 3}
+            | {"tokens": {"input_tokens": 75, "output_tokens": 7}},
+            {Meter.INPUT: 5, Meter.OUTPUT: 7},
+            id="Cohere's chat bills less than it reads",
+        ),
+        pytest.param(
+            "cohere_rerank",
             {"billed_units": {"input_tokens": 5, "images": 2}},
             {Meter.INPUT: 5, Meter.IMAGES: 2},
             id="what else Cohere bills",

@@ -134,9 +134,7 @@ def _unit_prices(book: RuleBook, entry: ModelRates, values: Mapping[str, str]) -
         }
         for meter, other in book.inherit.items():
             if meter not in prices and other in prices:
-                # Not the price of `other` with its factor, should only one of them be a token.
-                price = row.prices[other]
-                prices[meter] = price * factor if meter in UPLIFTED_METERS else price
+                prices[meter] = prices[other]
     for meter, price in prices.items():
         exponent = price.normalize().as_tuple().exponent
         assert isinstance(exponent, int), (meter, price)

@@ -31,7 +31,7 @@ from tallygate.domain.pricing.rule_book import (
     Row,
     RuleBook,
 )
-from tallygate.domain.usage.meters import Meter, NormalisedUsage, TokenCounts
+from tallygate.domain.usage.meters import TOKENS, Meter, NormalisedUsage, TokenCounts
 from tallygate.errors import PricingError, Problem, RuleBookInvalid
 
 Path = tuple[str | int, ...]
@@ -120,6 +120,13 @@ class _Reader:
                     "rule_book_inherit",
                     f"{meter.value} takes the price of {other.value}, which takes another's.",
                     "Name the meter that has the price.",
+                )
+            if (meter in TOKENS) != (other in TOKENS):
+                self.refuse(
+                    ("inherit", meter.value),
+                    "rule_book_inherit",
+                    f"{meter.value} does not count what {other.value} counts.",
+                    "A token may take the price of another token only.",
                 )
         return found
 

@@ -1,10 +1,11 @@
 """
 Usage that is no tokens of a text: Cohere's billed units, and what the gate counts itself.
 
-Shapes  `cohere_rerank` is the answer's `meta` (or its `billed_units`), where `billed_units` is what
-        counts and `tokens` says what was read. `counted` is made from facts of the request where a
-        provider reports nothing: {"characters": n}, {"images": n, "size": "1024x1024", "quality":
-        "hd"}, {"requests": 1}, {"audio_milliseconds": n}; its words are conditions of the price.
+Shapes  `cohere_rerank` is the answer's `meta`, the `usage` of a chat, or their `billed_units`:
+        these are what counts, `tokens` and `cached_tokens` say what was read. `counted` is made
+        from facts of the request where a provider reports nothing: {"characters": n},
+        {"images": n, "size": "1024x1024", "quality": "hd"}, {"requests": 1},
+        {"audio_milliseconds": n}; its words are conditions of the price.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _BILLED: Final = {
     "images": Meter.IMAGES,
     "search_units": Meter.SEARCH_UNITS,
 }
-_META_KNOWN: Final = frozenset({"api_version", "billed_units", "tokens", "warnings"})
+_META_KNOWN: Final = frozenset(
+    {"api_version", "billed_units", "tokens", "cached_tokens", "warnings"}
+)
 _COUNTED: Final = {
     meter.value: meter
     for meter in (
