@@ -74,6 +74,12 @@ class _Answers(BaseHTTPRequestHandler):
                 for name, value in self.headers.items()
             ]
         )
+        if self.path == "/moved":
+            self.send_response(307)
+            self.send_header("location", self.book.url.replace("127.0.0.1", "localhost"))
+            self.send_header("content-length", "0")
+            self.end_headers()
+            return
         number = len(self.book.requests)
         body = json.dumps(MESSAGE if self.path.endswith("messages") else COMPLETION).encode()
         self.send_response(self.book.status)
@@ -111,7 +117,7 @@ def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
 
 
 @pytest.fixture(scope="session")

@@ -283,6 +283,24 @@ def test_strangers_can_be_left_out(gate: Any, hosts: Any, is_sent: bool) -> None
     assert (scope.last_call_id is not None) is is_sent
 
 
+@pytest.mark.parametrize(("own", "left"), [({}, None), ({"baggage": "k=v;p"}, "k=v;p")])
+def test_a_redirect_takes_nothing_to_a_stranger(
+    gate: Any, own: dict[str, str], left: str | None
+) -> None:
+    with (
+        httpx.Client(event_hooks=ownership_hooks("127.0.0.1"), follow_redirects=True) as client,
+        ownership(owner_team="team-support", feature="ticket-triage") as scope,
+    ):
+        client.post(f"{gate.url}/moved", headers=own).raise_for_status()
+
+    first, second = ({name.decode(): value for name, value in sent} for sent in gate.requests)
+    assert {"x-tallygate-owner-team", "baggage", "traceparent"} <= first.keys()
+    assert not [name for name in second if name.startswith("x-tallygate")]
+    assert second.get("baggage", b"").decode() == (left or "")
+    assert "traceparent" not in second
+    assert scope.last_call_id is None
+
+
 def test_strangers_can_be_left_out_of_an_async_client(gate: Any) -> None:
     async def call() -> None:
         hooks = async_ownership_hooks(["gate.internal"])

@@ -57,6 +57,12 @@ def merged(header: str, fields: Mapping[str, str]) -> str:
     return text if len(text) <= BAGGAGE_BYTES else header
 
 
+def without(header: str, fields: Mapping[str, str]) -> str:
+    """Take fields out again, as `merged` has put them in."""
+    ours = set(encoded(fields).split(","))
+    return ",".join(member for member in header.split(",") if member not in ours)
+
+
 def _members(header: str) -> Iterator[tuple[str, str]]:
     for member in header.split(","):
         key, separator, rest = member.partition("=")

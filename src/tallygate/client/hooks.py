@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from tallygate.client.blocks import current_scope
-from tallygate.client.outgoing import add_headers
+from tallygate.client.outgoing import add_headers, remove_headers
 
 Hooks = dict[str, list[Callable[..., Any]]]
 _FIRST_FAILURE: Final = 400
@@ -25,8 +25,7 @@ def ownership_hooks(hosts: Collection[str] | None = None) -> Hooks:
     wanted = _names(hosts)
 
     def add_ownership(request: Any) -> None:  # noqa: ANN401 - httpx's or httpx2's
-        if _is_wanted(request, wanted):
-            add_headers(request.headers)
+        _add_or_remove(request, wanted)
 
     def remember_call(response: Any) -> None:  # noqa: ANN401 - httpx's or httpx2's
         if _is_wanted(response.request, wanted):
@@ -40,8 +39,7 @@ def async_ownership_hooks(hosts: Collection[str] | None = None) -> Hooks:
     wanted = _names(hosts)
 
     async def add_ownership(request: Any) -> None:  # noqa: ANN401 - httpx's or httpx2's
-        if _is_wanted(request, wanted):
-            add_headers(request.headers)
+        _add_or_remove(request, wanted)
 
     async def remember_call(response: Any) -> None:  # noqa: ANN401 - httpx's or httpx2's
         if _is_wanted(response.request, wanted):
@@ -59,6 +57,13 @@ def _names(hosts: Collection[str] | None) -> frozenset[str] | None:
 
 def _is_wanted(request: Any, wanted: frozenset[str] | None) -> bool:  # noqa: ANN401 - httpx's or httpx2's
     return wanted is None or request.url.host.lower() in wanted
+
+
+def _add_or_remove(request: Any, wanted: frozenset[str] | None) -> None:  # noqa: ANN401 - httpx's or httpx2's
+    if _is_wanted(request, wanted):
+        add_headers(request.headers)
+    else:
+        remove_headers(request.headers)
 
 
 def _remember(response: Any) -> None:  # noqa: ANN401 - httpx's or httpx2's

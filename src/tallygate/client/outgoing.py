@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 
 from tallygate.client import current
-from tallygate.client.baggage import encoded, merged
+from tallygate.client.baggage import encoded, merged, without
 from tallygate.client.fields import (
     BAGGAGE,
     HEADER_ALIASES,
@@ -64,6 +64,19 @@ def add_headers(headers: MutableMapping[str, str]) -> None:
         headers[BAGGAGE] = merged(headers.get(BAGGAGE, ""), fields)
     if TRACEPARENT not in headers and TRACE_ID not in headers:
         headers.update(trace_headers())
+
+
+def remove_headers(headers: MutableMapping[str, str]) -> None:
+    """Take away what `add_headers` has added, before a redirect carries it to somebody else."""
+    fields = current.KEEPING.fields()
+    for name, value in outgoing_headers().items():
+        if headers.get(name) == value:
+            headers.pop(name)
+    if BAGGAGE in headers:
+        if left := without(headers[BAGGAGE], fields):
+            headers[BAGGAGE] = left
+        else:
+            headers.pop(BAGGAGE)
 
 
 def message_attributes() -> dict[str, str]:
