@@ -63,6 +63,7 @@ CONTRACT: Final[dict[str, Any]] = {
 
 REGISTRY: Final[dict[str, Any]] = {
     "teams": {"team-support": {}, "team-search": {}, "team-platform": {}},
+    "own_calls": {"owner_team": "team-platform"},
     "services": {
         "support-assistant": {
             "owner_team": "team-support",

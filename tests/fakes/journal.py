@@ -40,12 +40,18 @@ class Call:
         info = {"model_info": {"id": deployment}}
         return self.journal.begin(self.state, {**info, **kwargs}, "acompletion")
 
-    def on_wire(self, **details: Any) -> None:
+    def ready(self, **details: Any) -> None:
+        """LiteLLM says that it is about to send."""
         assert self.state.admission is not None
         self.journal.on_wire(self.state, self.state.admission, {**DETAILS, **details})
 
+    def on_wire(self, **details: Any) -> None:
+        """LiteLLM says so, and sends."""
+        self.ready(**details)
+        self.send()
+
     def send(self, target: Target = PROVIDER) -> None:
-        self.journal.on_send(target)
+        self.journal.sends.on_send(target)
 
     def answer(self, response: object) -> None:
         self.journal.answered(self.state, response)

@@ -32,7 +32,7 @@ def gated(httpx_mock: HTTPXMock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ga
     monkeypatch.setattr(litellm, "disable_aiohttp_transport", True)
     monkeypatch.setattr(litellm, "suppress_debug_info", True)
     litellm.in_memory_llm_clients_cache.flush_cache()  # its clients belong to another loop
-    with sends_watched_by(made.journal):
+    with sends_watched_by(made.journal.sends):
         yield made
 
 

@@ -16,8 +16,8 @@ from tallygate.domain.ledger.events import (
     Stage,
     Status,
 )
-from tallygate.proxy.journal import SENT_AGAIN
 from tallygate.proxy.sending import Target
+from tallygate.proxy.sends import SENT_AGAIN
 from tallygate.proxy.state import begun_attempt, current_attempt
 
 
@@ -76,6 +76,7 @@ def test_an_answer_is_written_once_however_often_it_is_told(call: Call) -> None:
 def test_a_failure_is_settled_at_once_without_its_text(call: Call) -> None:
     call.begin()
     call.on_wire()
+    call.journal.sends.on_status(PROVIDER, 429, {})
     failure = a_failure()
     call.fail(failure)
     call.log_failed(failure)
@@ -182,66 +183,63 @@ def test_the_requested_tier_is_kept_where_it_is_a_short_word(call: Call) -> None
 # The moment of sending.
 
 
-def test_once_sends_are_seen_an_attempt_is_opened_as_its_first_byte_leaves(call: Call) -> None:
-    assert not call.journal.is_awaiting_send()
+def test_an_attempt_is_opened_as_its_first_byte_leaves(call: Call) -> None:
+    assert not call.journal.sends.is_awaiting_send(PROVIDER)
     call.begin()
-    assert not call.journal.is_awaiting_send()
-    call.on_wire()
-    assert call.journal.is_awaiting_send()
-    call.send()  # the first of its kind was opened early; now its kind is known
-    call.answer(a_response())
-    call.end()
-    second = Call(call.line, call.journal)
-    second.begin()
-    second.on_wire()
-    assert len(events_in(call.line)) == 2
-    second.send()
+    assert not call.journal.sends.is_awaiting_send(PROVIDER)
+    call.ready()
+    assert call.journal.sends.is_awaiting_send(PROVIDER)
+    assert stages_in(call.line) == []
+    call.send()
 
-    assert stages_in(call.line) == [Stage.OPENED, Stage.SETTLED, Stage.OPENED]
+    assert stages_in(call.line) == [Stage.OPENED]
 
 
 def test_what_failed_before_a_byte_left_was_not_sent(call: Call) -> None:
     call.begin()
-    call.on_wire()
-    call.send()
-    call.answer(a_response())
-    call.end()
-    second = Call(call.line, call.journal)
-    second.begin()
-    second.on_wire()
-    second.fail(a_failure())
+    call.ready()
+    call.fail(a_failure())
 
-    outcome = second.outcomes[-1]
-    assert (outcome.status, outcome.detail) == (Status.ERROR, NOT_SENT)
-    assert outcome.http_status is None
+    assert (call.only_outcome.status, call.only_outcome.detail) == (Status.ERROR, NOT_SENT)
+    assert call.only_outcome.http_status is None
 
 
-def test_what_was_sent_behind_our_back_is_opened_late_and_that_kind_early_again(
+def test_what_was_sent_behind_our_back_is_opened_late_and_that_kind_early_from_there_on(
     call: Call,
 ) -> None:
     call.begin()
-    call.on_wire()
-    call.send()
+    call.ready()
     call.answer(a_response())
     call.end()
     second = Call(call.line, call.journal)
     second.begin()
-    second.on_wire()
-    second.answer(a_response())
-    second.end()
-    third = Call(call.line, call.journal)
-    third.begin()
-    third.on_wire()
+    second.ready()
 
-    assert stages_in(call.line) == [Stage.OPENED, Stage.SETTLED] * 2 + [Stage.OPENED]
+    assert stages_in(call.line) == [Stage.OPENED, Stage.SETTLED, Stage.OPENED]
+
+
+def test_what_litellm_answers_by_itself_reached_no_provider_and_costs_nothing(call: Call) -> None:
+    call.begin(mock_response="as if")
+    call.ready()
+    call.answer(a_response())
+    call.end()
+    second = Call(call.line, call.journal)
+    second.begin()
+    second.ready()
+
+    (event,) = call.settled
+    assert event.outcome is not None
+    assert (event.outcome.status, event.outcome.detail) == (Status.OK, NOT_SENT)
+    assert event.outcome.usage is None
+    assert stages_in(call.line) == [Stage.SETTLED]
 
 
 def test_the_providers_own_status_counts_not_litellms(call: Call) -> None:
     call.begin()
-    call.on_wire()
+    call.ready()
     call.send()
-    call.journal.on_status(Target("GET", "elsewhere", "/"), 200)
-    call.journal.on_status(PROVIDER, 503)
+    call.journal.sends.on_status(Target("GET", "elsewhere", "/"), 200, {})
+    call.journal.sends.on_status(PROVIDER, 503, {})
     call.fail(a_failure())
 
     assert call.only_outcome.http_status == 503
@@ -258,10 +256,10 @@ def test_a_retry_by_the_providers_client_library_is_an_attempt_of_its_own(
     call: Call, status: int | None, expected: Status
 ) -> None:
     call.begin()
-    call.on_wire()
+    call.ready()
     call.send()
     if status is not None:
-        call.journal.on_status(PROVIDER, status)
+        call.journal.sends.on_status(PROVIDER, status, {})
     call.send()
     call.answer(a_response())
     call.end()
@@ -284,7 +282,7 @@ def test_a_retry_by_the_providers_client_library_is_an_attempt_of_its_own(
 )
 def test_another_request_within_an_attempt_is_no_attempt(call: Call, target: Target) -> None:
     call.begin()
-    call.on_wire()
+    call.ready()
     call.send()
     call.send(target)
 
@@ -293,7 +291,7 @@ def test_another_request_within_an_attempt_is_no_attempt(call: Call, target: Tar
 
 def test_a_send_that_belongs_to_no_attempt_is_not_ours(call: Call) -> None:
     call.send()
-    call.journal.on_status(PROVIDER, 200)
+    call.journal.sends.on_status(PROVIDER, 200, {})
     call.begin()
     call.send()
 

@@ -17,7 +17,7 @@ from tallygate.domain.ledger.events import (
     Status,
     UsageSource,
 )
-from tallygate.proxy.journal import NO_OUTCOME, SETTLED_LATE
+from tallygate.proxy.recorder import NO_OUTCOME, SETTLED_LATE
 from tallygate.proxy.state import begun_attempt, current_attempt
 
 

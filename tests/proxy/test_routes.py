@@ -16,7 +16,7 @@ from litellm.proxy._types import LiteLLMRoutes
 from litellm.proxy.auth.route_checks import RouteChecks
 from litellm.types.utils import CallTypes
 
-from tallygate.proxy.call_types import CALL_TYPES, Metering, metering_of
+from tallygate.proxy.call_types import CALL_TYPES, Metering
 from tallygate.proxy.routes import RULES, UNKNOWN, WEBSOCKET, rule_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
@@ -72,13 +72,6 @@ def test_every_synchronous_twin_has_the_call_that_the_proxy_makes_beside_it() ->
     alone = [name for name in twins if not {f"a{name}", f"a_{name}"} & set(CALL_TYPES)]
 
     assert not alone
-
-
-def test_a_call_type_that_nobody_knows_takes_what_holds_for_its_route() -> None:
-    assert metering_of(None) is Metering.COUNTED
-    assert metering_of("acompact_everything") is Metering.COUNTED
-    assert metering_of(None, Metering.FREE) is Metering.FREE
-    assert metering_of("acompletion", Metering.FREE) is Metering.METERED
 
 
 @pytest.mark.parametrize("name", LISTS)

@@ -12,7 +12,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final
@@ -45,7 +45,7 @@ class Ears:
         self.sent_ns: list[int] = []
         self.broken: set[str] = set()
 
-    def is_awaiting_send(self) -> bool:
+    def is_awaiting_send(self, target: Target) -> bool:
         self._break("is_awaiting_send")
         return current.get() is not None
 
@@ -54,7 +54,7 @@ class Ears:
         self.sends.append((current.get() or "none", target))
         self._break("on_send")
 
-    def on_status(self, target: Target, status: int) -> None:
+    def on_status(self, target: Target, status: int, headers: Mapping[str, str]) -> None:
         self.statuses.append((current.get() or "none", target, status))
         self._break("on_status")
 

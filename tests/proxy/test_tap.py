@@ -116,6 +116,7 @@ async def test_once_it_is_decided_the_response_says_how() -> None:
     (state,) = calls.ended
     assert state.admission is not None
     assert our_headers(response) == {
+        "x-tallygate-call-id": state.call_id,
         "x-tallygate-decision-id": state.admission.decision.decision_id,
         "x-tallygate-trace-id": "tr_9f4c",
         "x-tallygate-mode": "enforce",

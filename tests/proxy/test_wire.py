@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from litellm.types.llms.openai import InputTokensDetails, ResponseAPIUsage, ResponsesAPIResponse
 from litellm.types.utils import EmbeddingResponse, ModelResponse, Usage
 
+from tallygate.domain.attribution.propagation import Trace
 from tallygate.domain.ledger.events import Outcome, Status, UsageSource
 from tallygate.proxy import wire
+from tallygate.proxy.routes import UNKNOWN, rule_of
 from tallygate.proxy.sending import Target
-from tallygate.proxy.state import Attempt
+from tallygate.proxy.state import Attempt, CallState
+from tallygate.proxy.usage import partial_usage, usage_of, usage_source_of
 
 BEGAN_NS: Final = 1_000_000_000
 NOW_NS: Final = 3_500_000_000
@@ -36,6 +39,11 @@ def a_responses_response(usage: ResponseAPIUsage | None) -> ResponsesAPIResponse
     return ResponsesAPIResponse(
         id="resp_1", created_at=1, model="gpt-5.4", object="response", output=[], usage=usage
     )
+
+
+def a_call(path: str = "") -> CallState:
+    rule = rule_of(path, "POST") if path else UNKNOWN
+    return CallState("call-1", BEGAN_NS, (), Trace("tr", "received", "1" * 32), rule=rule)
 
 
 def answered(response: object, **changes: Any) -> Outcome:
@@ -165,7 +173,7 @@ def test_only_counts_and_short_names_are_kept() -> None:
         "": 6,
     }
 
-    assert wire.usage_of({"usage": usage}) == {
+    assert usage_of({"usage": usage}) == {
         "prompt_tokens": 7,
         "whole": 3,
         "service_tier": "priority",
@@ -175,7 +183,7 @@ def test_only_counts_and_short_names_are_kept() -> None:
 
 
 def test_negative_counts_are_passed_on_for_the_normaliser_to_refuse() -> None:
-    assert wire.usage_of({"usage": {"prompt_tokens": -1, "completion_tokens": 2}}) == {
+    assert usage_of({"usage": {"prompt_tokens": -1, "completion_tokens": 2}}) == {
         "prompt_tokens": -1,
         "completion_tokens": 2,
     }
@@ -199,7 +207,7 @@ def leaves(value: object) -> list[object]:
 
 @given(usage=anything)
 def test_whatever_a_provider_reports_only_whole_numbers_pass(usage: object) -> None:
-    kept = wire.usage_of({"usage": usage})
+    kept = usage_of({"usage": usage})
 
     for leaf in leaves(kept or {"": 1}):
         assert type(leaf) is int
@@ -224,14 +232,14 @@ def test_whatever_a_provider_reports_only_whole_numbers_pass(usage: object) -> N
     ],
 )
 def test_a_streams_estimate_is_told_from_a_count(usage: object, source: UsageSource) -> None:
-    assert wire.usage_source_of({"usage": usage}) is source
+    assert usage_source_of({"usage": usage}) is source
 
 
 def test_usage_of_a_broken_stream_is_what_litellm_had_put_together() -> None:
     details = {"combined_usage_object": Usage(prompt_tokens=2, completion_tokens=1)}
 
-    assert wire.partial_usage(details) is not None
-    assert wire.partial_usage({}) is None
+    assert partial_usage(details) is not None
+    assert partial_usage({}) is None
 
 
 # What else an answer says.
@@ -349,8 +357,32 @@ def test_a_client_that_went_away_is_told_by_litellms_status() -> None:
     assert wire.is_client_closed(gone)
     assert not wire.is_client_closed(ValueError())
     details = {"litellm_params": {"metadata": {"client_disconnected": True}}}
-    assert wire.is_client_disconnect(details)
-    assert not wire.is_client_disconnect({"litellm_params": None})
+    assert wire.is_client_disconnect(details, a_call())
+    assert not wire.is_client_disconnect({"litellm_params": None}, a_call())
+
+
+def test_a_body_that_claims_a_disconnect_is_not_believed() -> None:
+    details = {"litellm_params": {"metadata": {"client_disconnected": True}}}
+    forging = a_call()
+    forging.has_forged_disconnect = True
+
+    assert not wire.is_client_disconnect(details, forging)
+
+
+@pytest.mark.parametrize(
+    ("path", "group"),
+    [
+        pytest.param("/v1/chat/completions", "ours", id="where metadata is LiteLLM's"),
+        pytest.param("/v1/messages", "theirs", id="where metadata is the provider's"),
+    ],
+)
+def test_litellms_own_metadata_is_read_not_the_clients_beside_it(path: str, group: str) -> None:
+    params = {"metadata": {"model_group": "ours"}, "litellm_metadata": {"model_group": "theirs"}}
+    attempt = Attempt(1, BEGAN_NS, "acompletion", call=a_call(path))
+
+    facts = wire.attempt_facts(attempt, {"litellm_params": params}, NOW_NS, None)
+
+    assert facts.model_group == group
 
 
 # What LiteLLM says before and around a call.
@@ -394,7 +426,7 @@ def test_what_cannot_be_read_is_unknown(details: dict[str, Any]) -> None:
     facts = wire.attempt_facts(Attempt(1, BEGAN_NS, "acreate_batch"), details, NOW_NS, None)
 
     assert (facts.provider, facts.request_model) == ("unknown", "unknown")
-    assert facts.operation == "acreate_batch"
+    assert facts.operation == "create_batch"
     assert not facts.stream
     assert facts.deployment_id is None
 
@@ -405,9 +437,9 @@ def test_what_cannot_be_read_is_unknown(details: dict[str, Any]) -> None:
         pytest.param({"model_info": {"id": "dep-1"}}, "dep-1", id="a router's kwargs"),
         pytest.param({"metadata": {"model_info": {"id": "dep-2"}}}, "dep-2", id="in metadata"),
         pytest.param(
-            {"litellm_metadata": {"model_info": {"id": "dep-3"}}, "metadata": {"model_info": 1}},
+            {"litellm_metadata": {"model_info": {"id": "dep-3"}}},
             "dep-3",
-            id="in LiteLLM's own metadata first",
+            id="in the metadata of a route whose metadata is the provider's",
         ),
         pytest.param({}, None, id="nowhere"),
     ],

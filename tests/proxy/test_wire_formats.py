@@ -36,7 +36,7 @@ from proxy.provider_calls import (
 )
 from tallygate.application.pricing import price_of
 from tallygate.domain.ledger.events import PriceStatus, Status, UsageSource
-from tallygate.proxy.journal import SENT_AGAIN
+from tallygate.proxy.sends import SENT_AGAIN
 
 pytestmark = LITELLM_WARNINGS
 

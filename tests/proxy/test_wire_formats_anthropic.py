@@ -63,8 +63,7 @@ def a_message(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("ask", "usage_format", "request_id"),
     [
-        # On its own route the headers are not at hand; the message's own id stands in.
-        pytest.param(messages, "anthropic", "msg_01XFDUDYJgAACzvnptvVoYEL", id="messages"),
+        pytest.param(messages, "anthropic", REQUEST_ID, id="messages"),
         pytest.param(converted, "litellm", REQUEST_ID, id="converted"),
     ],
 )

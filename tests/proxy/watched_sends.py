@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import aiohttp
 import httpx
+import httpx2
 
 from tallygate.proxy.sending import Watcher, watch_sends
 
@@ -16,6 +17,8 @@ PATCHED: Final[tuple[type[Any], ...]] = (
     aiohttp.ClientResponse,
     httpx.AsyncHTTPTransport,
     httpx.HTTPTransport,
+    httpx2.AsyncHTTPTransport,
+    httpx2.HTTPTransport,
 )
 
 

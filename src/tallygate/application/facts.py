@@ -42,6 +42,9 @@ class CallRequest:
     trace: Trace
     shape: CallShape
     client_retry_count: int = 0
+    retry_of_call_id: str | None = None
+    is_own: bool = False
+    """Whether LiteLLM makes it on its own account, without a client."""
 
 
 def decision_facts(
@@ -78,6 +81,7 @@ def call_facts(request: CallRequest, ownership: Ownership, binding: Binding | No
         parent_call_id=ownership.values.get("parent_call_id"),
         span_id=ownership.values.get("span_id", request.trace.parent_span_id),
         client_retry_count=request.client_retry_count,
+        retry_of_call_id=request.retry_of_call_id,
         principal_team=principal.team,
         principal_key_hash=principal.key_hash,
         principal_org=principal.org,

@@ -27,7 +27,12 @@ from tallygate.application.facts import (
 )
 from tallygate.application.ports import Clock, PolicyEngine, Spool
 from tallygate.domain.attribution.contract import Binding, Contract, Registry
-from tallygate.domain.attribution.ownership import Hasher, Ownership, resolve_ownership
+from tallygate.domain.attribution.ownership import (
+    Hasher,
+    Ownership,
+    ownership_of_proxy,
+    resolve_ownership,
+)
 from tallygate.domain.ledger.events import (
     AttemptFacts,
     CallFacts,
@@ -48,7 +53,8 @@ from tallygate.domain.policy.refusal import Refusal, no_room, refusal_of, route_
 from tallygate.domain.policy.repetition import Repetition
 from tallygate.errors import SpoolError
 
-NOT_ASKED: Final = "not_asked"
+OBSERVED: Final = "observed"
+"""Mode source of a call that is not governed: it was asked about, and could not be refused."""
 UNAVAILABLE: Final = "unavailable"
 
 
@@ -136,20 +142,24 @@ class RequestLine:
             self._record_refusal(admission)
         return admission
 
-    def admit_unasked(self, request: CallRequest) -> Admission:
-        """Stand in for a decision on what LiteLLM does on its own account, without a client."""
-        unclaimed = Ownership({}, {}, (), ())
-        decision = Decision(
-            action=Action.ADMIT,
-            would_action=Action.ADMIT,
-            mode=Mode.REPORT_ONLY,
-            mode_source=NOT_ASKED,
-        )
-        facts = decision_facts(self.new_id(), NOT_ASKED, decision, self.policy.engine.revision, 0)
+    def observe(self, request: CallRequest) -> Admission:
+        """Ask who pays for what nobody may be refused, such as reading back an own answer."""
+        policy = self.policy
+        began_ns = self.clock.now_ns()
+        if request.is_own:
+            ownership = ownership_of_proxy(policy.registry)
+        else:
+            ownership = resolve_ownership(
+                request.claims, policy.contract, policy.registry, request.principal, self.hasher
+            )
+        decision, status = self._decide(policy, request, ownership, began_ns)
+        took_us = (self.clock.now_ns() - began_ns) // 1000
+        facts = decision_facts(self.new_id(), status, decision, policy.engine.revision, took_us)
+        binding = policy.registry.binding_of(request.principal)
         return Admission(
-            call=call_facts(request, unclaimed, None),
-            ownership=ownership_facts(unclaimed, decision),
-            decision=facts,
+            call=call_facts(request, ownership, binding),
+            ownership=ownership_facts(ownership, decision),
+            decision=replace(facts, action=Action.ADMIT.value, mode_source=OBSERVED),
         )
 
     def open(self, admission: Admission, attempt: AttemptFacts) -> Event:

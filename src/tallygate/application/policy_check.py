@@ -251,6 +251,9 @@ def _model_groups(review: Review) -> None:
     owner = review.at("registry", "quarantine", "owner_team")
     if owner is not None:
         review.registered("registry", ("quarantine", "owner_team"), owner, "teams", "team")
+    payer = review.at("registry", "own_calls", "owner_team")
+    if payer is not None:
+        review.registered("registry", ("own_calls", "owner_team"), payer, "teams", "team")
     for index, group in enumerate(list_of(review.at("registry", "quarantine", "model_groups"))):
         review.known(
             "registry", ("quarantine", "model_groups", index), group, groups, "model group"

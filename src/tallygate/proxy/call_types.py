@@ -73,11 +73,42 @@ CALL_TYPES: Final[Mapping[str, Metering]] = MappingProxyType(
 """Every member of LiteLLM's `CallTypes`, by value."""
 
 
-def metering_of(call_type: str | None, route: Metering = Metering.COUNTED) -> Metering:
-    """
-    Return what is recorded of a call type.
+UNWATCHED: Final = frozenset({"_arealtime", "_aresponses_websocket"})
+"""What goes out over a WebSocket, where no HTTP client is seen sending."""
 
-    LiteLLM's hooks cannot name all that it calls (`aget_responses`, and `acreate` of vector
-    stores, reach them without a type): then what holds for the route does.
-    """
-    return CALL_TYPES.get(call_type or "", route)
+_OPERATIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "anthropic_messages": "chat",
+        "aanthropic_messages": "chat",
+        "acompletion": "chat",
+        "completion": "chat",
+        "aresponses": "chat",
+        "responses": "chat",
+        "_aresponses_websocket": "chat",
+        "allm_passthrough_route": "chat",
+        "atext_completion": "text_completion",
+        "text_completion": "text_completion",
+        "aembedding": "embeddings",
+        "embedding": "embeddings",
+        "agenerate_content": "generate_content",
+        "agenerate_content_stream": "generate_content",
+        "aimage_edit": "image_generation",
+        "acreate_video": "video_generation",
+        "acreate_fine_tuning_job": "fine_tuning",
+        "arun_thread": "invoke_agent",
+        "arun_thread_stream": "invoke_agent",
+        "asend_message": "invoke_agent",
+        "call_mcp_tool": "execute_tool",
+        "list_mcp_tools": "list_tools",
+        "pass_through_endpoint": "pass_through",
+    }
+)
+
+
+def operation_of(call_type: str) -> str:
+    """Return `gen_ai.operation.name` of a call type; others are called what LiteLLM calls them."""
+    named = _OPERATIONS.get(call_type)
+    if named is not None:
+        return named
+    bare = call_type.removeprefix("_")
+    return bare[1:] if bare.startswith("a") and call_type in CALL_TYPES else bare

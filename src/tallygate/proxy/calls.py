@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tallygate.application.facts import CallRequest
@@ -15,7 +15,8 @@ from tallygate.domain.attribution.ownership import Claims
 from tallygate.domain.attribution.propagation import TRACE_HEADER_OUT, read_trace
 from tallygate.domain.policy.question import CallShape
 from tallygate.proxy import wire
-from tallygate.proxy.call_types import Metering, metering_of
+from tallygate.proxy.answers import Reader
+from tallygate.proxy.call_types import Metering
 from tallygate.proxy.journal import Journal
 from tallygate.proxy.refused import RefusedByPolicy
 from tallygate.proxy.routes import RouteRule
@@ -30,6 +31,7 @@ INTERNAL: Final = RouteRule(
     decided_in="auth",
     metering=Metering.COUNTED,
     note="what LiteLLM does on its own account, such as health checks",
+    is_own=True,
 )
 _TAKES_HEADERS: Final = frozenset(
     {"acompletion", "aembedding", "aresponses", "anthropic_messages", "atext_completion"}
@@ -59,6 +61,8 @@ class Calls:
             trace=read_trace(headers, self._line.new_id().replace("-", "")),
             client_retry_count=_retry_count(headers),
             rule=rule,
+            observe=self._observe,
+            answer=Reader() if rule.is_passed else None,
         )
 
     def before_response(self, state: CallState) -> list[tuple[bytes, bytes]]:
@@ -68,6 +72,7 @@ class Calls:
             return []  # nothing is disclosed before authentication
         decision = state.admission.decision
         headers = {
+            "x-tallygate-call-id": state.call_id,
             "x-tallygate-decision-id": decision.decision_id,
             TRACE_HEADER_OUT: state.trace.trace_id,
             "x-tallygate-mode": decision.mode,
@@ -78,6 +83,18 @@ class Calls:
                 f"{violation['code']}:{violation['field']}" for violation in decision.violations
             )
         return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    def answer_begins(
+        self, state: CallState, status: int, headers: Iterable[tuple[bytes, bytes]]
+    ) -> None:
+        if state.answer is not None:
+            state.answer.starts(status, {name.lower(): value for name, value in headers})
+
+    def answer_part(self, state: CallState, data: bytes, *, more: bool) -> None:
+        if state.answer is not None:
+            state.answer.part(data, self._line.clock.now_ns())
+            if not more:
+                state.answer.ends()
 
     def end_call(self, state: CallState) -> None:
         self._journal.end_call(state)
@@ -162,11 +179,10 @@ class Calls:
         if details.get("litellm_no_upstream_llm_call") is True or not isinstance(params, Mapping):
             return  # LiteLLM logs requests that it rejected itself in the same way
         state = current_call.get() or self._state()
-        if metering_of(_text_of(details.get("call_type")), state.rule.metering) is Metering.FREE:
+        admission = state.admitted()
+        if admission is None:
             return
-        if state.admission is None:
-            state.admission = self._unasked(state)
-        self._journal.on_wire(state, state.admission, details)
+        self._journal.on_wire(state, admission, details)
         if state.rule is INTERNAL:
             self._journal.end_call(state)  # no response will end it
 
@@ -194,18 +210,20 @@ class Calls:
             current_call.set(state)
         return state
 
-    def _unasked(self, state: CallState) -> Admission:
-        """Make what stands on the events of a call that nobody had to decide on."""
-        return self._line.admit_unasked(
+    def _observe(self, state: CallState) -> Admission:
+        """Find out who pays for a call that nobody had to decide on."""
+        return self._line.observe(
             CallRequest(
                 call_id=state.call_id,
                 started_at_ns=state.started_at_ns,
-                claims=Claims(),
+                claims=Claims(state.headers),
                 principal=state.principal,
                 trace=state.trace,
                 shape=CallShape(
                     route=state.rule.pattern, call_type=UNKNOWN_CALL_TYPE, model=None, stream=False
                 ),
+                client_retry_count=state.client_retry_count,
+                is_own=not state.headers or state.rule.is_own,
             )
         )
 

@@ -168,7 +168,7 @@ def _install_shutdown(installed: _Installed) -> None:
 
 
 def _install_sends(journal: Journal) -> None:
-    if missing := watch_sends(journal):
+    if missing := watch_sends(journal.sends):
         raise RuntimeError(f"cannot watch {', '.join(missing)}")
 
 

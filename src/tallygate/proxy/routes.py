@@ -38,6 +38,12 @@ class RouteRule:
     methods: tuple[str, ...] = ()
     spellings: tuple[str, ...] = ()
     known: bool = True
+    is_passed: bool = False
+    """Whether the client gets the provider's own words, which are then read as they go by."""
+    provider: str | None = None
+    """Who is behind it, where the path says so."""
+    is_own: bool = False
+    """Whether it is LiteLLM's own doing, paid by whom the registry says (`own_calls`)."""
 
 
 UNKNOWN: Final = RouteRule(
@@ -54,6 +60,7 @@ CUSTOM_PASS_THROUGH: Final = RouteRule(
     decided_in="auth",
     metering=Metering.COUNTED,
     note="a path of the proxy's own config; with `auth: false` nobody is asked who calls",
+    is_passed=True,
 )
 """For paths that are only in the proxy's config: the table cannot know them, LiteLLM does."""
 _PREFLIGHT: Final = RouteRule(
@@ -74,6 +81,8 @@ class _Group:
     methods: tuple[str, ...]
     note: str
     lines: str
+    is_passed: bool = False
+    is_own: bool = False
 
 
 _POST: Final = ("POST",)
@@ -131,8 +140,6 @@ _TABLE: Final = (
         [/v1]/vector_stores | charged by storage
         [/v1]/vector_stores/{vector_store_id:path}/search
         [/v1]/vector_stores/{vector_store_id}/files
-        [/v1beta]/models/{model_name:path}:generateContent
-        [/v1beta]/models/{model_name:path}:streamGenerateContent
         [/v1beta]/interactions
         [/v1|/openai/v1]/responses/compact
         [/v1|/openai/v1]/realtime/client_secrets | the session itself runs past the proxy
@@ -141,12 +148,23 @@ _TABLE: Final = (
         /v1/evals/{eval_id}/runs
         [/guardrails]/apply_guardrail | what a guardrail costs is not seen
         /a2a/{agent_id} [/v1]/a2a/{agent_id}/message/send /a2a/{agent_id}/message/stream
-        /bedrock/model/{model:path}/converse /bedrock/model/{model:path}/converse-stream
-        /bedrock/model/{model:path}/invoke /bedrock/model/{model:path}/invoke-with-response-stream
         /mcp-rest/tools/call /mcp/tools/call
         /mcp /mcp/ /mcp/{subpath:path} /toolset/{toolset_name}/mcp /{mcp_server_name}/mcp | \
 tools/call is decided, the other messages are not; the hook sees headers only
         """,
+    ),
+    _Group(
+        "pre_call",
+        Metering.METERED,
+        _POST,
+        "",
+        """
+        [/v1beta]/models/{model_name:path}:generateContent
+        [/v1beta]/models/{model_name:path}:streamGenerateContent
+        /bedrock/model/{model:path}/converse /bedrock/model/{model:path}/converse-stream
+        /bedrock/model/{model:path}/invoke /bedrock/model/{model:path}/invoke-with-response-stream
+        """,
+        is_passed=True,
     ),
     _Group(
         "pre_call",
@@ -196,10 +214,19 @@ tools/call is decided, the other messages are not; the hook sees headers only
         _POST,
         "",
         """
-        [/v1]/threads/{thread_id}/runs
         [/v1]/rag/ingest
         [/v1]/rag/query
         """,
+    ),
+    _Group(
+        "auth",
+        Metering.METERED,
+        _POST,
+        "",
+        """
+        [/v1]/threads/{thread_id}/runs
+        """,
+        is_passed=True,
     ),
     _Group(
         "auth",
@@ -276,10 +303,11 @@ tools/call is decided, the other messages are not; the hook sees headers only
         None,
         Metering.METERED,
         ("GET", "POST"),
-        "LiteLLM's own probing: real spend in nobody's name",
+        "LiteLLM's own probing: real spend, of whom the registry names in own_calls",
         """
         /health /health/test_connection
         """,
+        is_own=True,
     ),
     _Group(
         None,
@@ -303,6 +331,7 @@ tools/call is decided, the other messages are not; the hook sees headers only
         /gemini /gemini/{endpoint:path}
         /vertex_ai/discovery/{endpoint:path}
         """,
+        is_passed=True,
     ),
     _Group(
         "auth",
@@ -310,6 +339,7 @@ tools/call is decided, the other messages are not; the hook sees headers only
         _EVERY,
         "passed through; the hook is blind or never fires",
         "\n".join(f"/{provider} /{provider}/{{endpoint:path}}" for provider in _PROVIDERS.split()),
+        is_passed=True,
     ),
 )
 
@@ -337,7 +367,24 @@ def _rules() -> Iterator[RouteRule]:
                 note=note or group.note,
                 methods=group.methods,
                 spellings=spellings,
+                is_passed=group.is_passed,
+                is_own=group.is_own,
+                provider=_provider(spellings[0]) if group.is_passed else None,
             )
+
+
+_PROVIDER_NAMES: Final = {
+    "openai_passthrough": "openai",
+    "vertex-ai": "vertex_ai",
+    "vllm": "hosted_vllm",
+    "eu.assemblyai": "assemblyai",
+}
+
+
+def _provider(spelling: str) -> str | None:
+    """Name the provider whose name the path begins with, as LiteLLM spells it."""
+    first = spelling.split("/")[1]
+    return _PROVIDER_NAMES.get(first, first) if first in {*_PROVIDERS.split(), "gemini"} else None
 
 
 def _compiled(spelling: str) -> re.Pattern[str]:

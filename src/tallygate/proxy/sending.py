@@ -2,8 +2,8 @@
 The moment at which a request's bytes leave for a provider, and the status that comes back.
 
 LiteLLM's `log_pre_api_call` fires some milliseconds before that, and a process that is killed in
-between has opened an attempt that no provider ever saw. LiteLLM sends through aiohttp (its default)
-or httpx, so both are watched at the point where the first byte is handed to the socket.
+between has opened an attempt that no provider ever saw. LiteLLM sends through aiohttp,
+httpx or httpx2, so all are watched at the point where the first byte is handed to the socket.
 
 Errors  What cannot be watched is named by `watch_sends`; attempts are then opened earlier, by
         `log_pre_api_call`, and a kill may leave one too many as `unknown`, never one too few.
@@ -15,6 +15,8 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -42,18 +44,21 @@ class Target:
 class Watcher(Protocol):
     """What the journal wants to hear. No method may wait; what one raises ends here."""
 
-    def is_awaiting_send(self) -> bool:
-        """Whether a send in this context belongs to an attempt."""
+    def is_awaiting_send(self, target: Target) -> bool:
+        """Whether a send in this context goes to a provider."""
         ...
 
     def on_send(self, target: Target) -> None: ...
-    def on_status(self, target: Target, status: int) -> None: ...
+    def on_status(self, target: Target, status: int, headers: Mapping[str, str]) -> None:
+        """Take the status line and headers of the answer; the names may be in any case."""
+        ...
 
 
 def watch_sends(watcher: Watcher) -> tuple[str, ...]:
-    """Watch both HTTP clients; returns the names of those that could not be."""
+    """Watch the HTTP clients; returns the names of those that could not be."""
     missing, guarded = [], _Guarded(watcher)
-    for name, install in (("aiohttp", _watch_aiohttp), ("httpx", _watch_httpx)):
+    clients = (("aiohttp", _watch_aiohttp), ("httpx", _watch_httpx), ("httpx2", _watch_httpx2))
+    for name, install in clients:
         try:
             install(guarded)
         except (AttributeError, TypeError):
@@ -67,9 +72,9 @@ class _Guarded:
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
 
-    def is_awaiting_send(self) -> bool:
+    def is_awaiting_send(self, target: Target) -> bool:
         try:
-            return self._watcher.is_awaiting_send()
+            return self._watcher.is_awaiting_send(target)
         except Exception as error:  # noqa: BLE001 - accounting may not fail the request
             _report("is_awaiting_send", error)
             return False
@@ -80,9 +85,9 @@ class _Guarded:
         except Exception as error:  # noqa: BLE001 - as above
             _report("on_send", error)
 
-    def on_status(self, target: Target, status: int) -> None:
+    def on_status(self, target: Target, status: int, headers: Mapping[str, str]) -> None:
         try:
-            self._watcher.on_status(target, status)
+            self._watcher.on_status(target, status, headers)
         except Exception as error:  # noqa: BLE001 - as above
             _report("on_status", error)
 
@@ -97,7 +102,7 @@ def _watch_aiohttp(watcher: Watcher) -> None:
     send, write_bytes, start = request.send, request.write_bytes, response.start
 
     def is_watched(message: Any) -> bool:
-        return message.method != _TUNNEL and watcher.is_awaiting_send()
+        return message.method != _TUNNEL and watcher.is_awaiting_send(_aiohttp_target(message))
 
     async def watched_send(self: Any, *args: Any) -> Any:
         if not self.body and is_watched(self):  # written at once, not by `write_bytes`
@@ -113,7 +118,7 @@ def _watch_aiohttp(watcher: Watcher) -> None:
     async def watched_start(self: Any, *args: Any) -> Any:
         started = await start(self, *args)
         if is_watched(self):
-            watcher.on_status(_aiohttp_target(self), self.status)
+            watcher.on_status(_aiohttp_target(self), self.status, self.headers)
         return started
 
     request.send = watched_send
@@ -158,16 +163,15 @@ def _before_first_byte(writer: Any, conn: Any, notify: Callable[[], None]) -> No
     writer._writelines = notified_write_lines  # noqa: SLF001 - as above
 
 
-def _watch_httpx(watcher: Watcher) -> None:
-    asynchronous: Any = httpx.AsyncHTTPTransport
-    synchronous: Any = httpx.HTTPTransport
+def _watch_httpx(watcher: Watcher, client: Any = httpx) -> None:
+    asynchronous: Any = client.AsyncHTTPTransport
+    synchronous: Any = client.HTTPTransport
     send_async, send_sync = asynchronous.handle_async_request, synchronous.handle_request
 
-    async def watched_async(self: Any, request: httpx.Request) -> httpx.Response:
-        if not watcher.is_awaiting_send() or "trace" in request.extensions:
-            response: httpx.Response = await send_async(self, request)
-            return response
+    async def watched_async(self: Any, request: Any) -> Any:
         target, theirs = _target(request), request.extensions
+        if "trace" in theirs or not watcher.is_awaiting_send(target):
+            return await send_async(self, request)
 
         async def trace(event: str, info: Mapping[str, Any]) -> None:
             if _begins(event, info):
@@ -178,14 +182,13 @@ def _watch_httpx(watcher: Watcher) -> None:
             response = await send_async(self, request)
         finally:
             request.extensions = theirs  # what follows, such as a redirect, takes them over
-        watcher.on_status(target, response.status_code)
+        watcher.on_status(target, response.status_code, response.headers)
         return response
 
-    def watched_sync(self: Any, request: httpx.Request) -> httpx.Response:
-        if not watcher.is_awaiting_send() or "trace" in request.extensions:
-            response: httpx.Response = send_sync(self, request)
-            return response
+    def watched_sync(self: Any, request: Any) -> Any:
         target, theirs = _target(request), request.extensions
+        if "trace" in theirs or not watcher.is_awaiting_send(target):
+            return send_sync(self, request)
 
         def trace(event: str, info: Mapping[str, Any]) -> None:
             if _begins(event, info):
@@ -196,11 +199,17 @@ def _watch_httpx(watcher: Watcher) -> None:
             response = send_sync(self, request)
         finally:
             request.extensions = theirs  # what follows, such as a redirect, takes them over
-        watcher.on_status(target, response.status_code)
+        watcher.on_status(target, response.status_code, response.headers)
         return response
 
     asynchronous.handle_async_request = watched_async
     synchronous.handle_request = watched_sync
+
+
+def _watch_httpx2(watcher: Watcher) -> None:
+    """Watch the successor that MCP's client and newer provider clients use, where it is there."""
+    if find_spec("httpx2") is not None:
+        _watch_httpx(watcher, import_module("httpx2"))
 
 
 def _begins(event: str, info: Mapping[str, Any]) -> bool:
@@ -211,5 +220,5 @@ def _begins(event: str, info: Mapping[str, Any]) -> bool:
     )
 
 
-def _target(request: httpx.Request) -> Target:
+def _target(request: Any) -> Target:
     return Target(request.method, request.url.host, request.url.path)

@@ -7,7 +7,7 @@ also those that LiteLLM runs in tasks and threads of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from tallygate.application.flow import Admission
 from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.attribution.propagation import Trace
 from tallygate.domain.ledger.events import AttemptFacts, Event, Outcome
+from tallygate.proxy.answers import Reader
 from tallygate.proxy.routes import UNKNOWN, RouteRule
 from tallygate.proxy.sending import Target
 
@@ -34,6 +35,15 @@ class Attempt:
     request_service_tier: str | None = None
     asked_model: str | None = None
     """The model as the router chose it, with its provider's prefix."""
+    asked_provider: str | None = None
+    file_id: str | None = None
+    """The file that LiteLLM reads, where it reads one: the output of a batch, say."""
+    counted: dict[str, Any] | None = None
+    """What the request says will be used, for providers that do not report it."""
+    declared_price: str | None = None
+    """Per request, as the proxy's own config says of a pass-through endpoint."""
+    is_mocked: bool = False
+    """LiteLLM answers by itself (`mock_response`); no provider is called."""
     failed: bool = False
     facts: AttemptFacts | None = None
     """Set when LiteLLM is about to send it; a wrapper is never sent."""
@@ -42,8 +52,12 @@ class Attempt:
     event: Event | None = None
     """Set when it is opened in the spool: as its first byte leaves, or before."""
     sent_to: Target | None = None
+    is_recognised: bool = False
+    """Known by what was sent alone: no hook of LiteLLM's has spoken of it."""
     provider_status: int | None = None
     """The status that the provider itself answered, where the HTTP client was watched."""
+    provider_request_id: str | None = None
+    """From the same answer's headers."""
     answered: Outcome | None = None
     """Seen, but not yet written: the gate waits for LiteLLM's own cost, at most until the
     first byte of the response leaves."""
@@ -75,12 +89,24 @@ class CallState:
     rule: RouteRule = UNKNOWN
     """How the gate treats the route that was called."""
     admission: Admission | None = None
+    observe: Callable[[CallState], Admission] | None = None
+    """Finds out who pays for a call that nobody had to decide on."""
     attempts: list[Attempt] = field(default_factory=list)
     client_retry_count: int = 0
+    answer: Reader | None = None
+    """What is read of the response on its way to the client, where its body is the provider's."""
+    has_forged_disconnect: bool = False
+    """The body claims what LiteLLM notes of a client that went away."""
     sends: int = 0
     """How many tries went on the wire, resends included; numbers the next one."""
     client_gone: bool = False
     ended_at_ns: int | None = None
+
+    def admitted(self) -> Admission | None:
+        """Return the decision; where nobody had to decide, find out who pays."""
+        if self.admission is None and self.observe is not None:
+            self.admission = self.observe(self)
+        return self.admission
 
     def is_over(self) -> bool:
         """Whether there were attempts and all of them have ended."""

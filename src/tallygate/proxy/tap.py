@@ -8,7 +8,7 @@ response all run inside it.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -32,6 +32,10 @@ class Calls(Protocol):
 
     def open_call(self, scope: Scope, rule: RouteRule) -> CallState: ...
     def before_response(self, state: CallState) -> list[tuple[bytes, bytes]]: ...
+    def answer_begins(
+        self, state: CallState, status: int, headers: Iterable[tuple[bytes, bytes]]
+    ) -> None: ...
+    def answer_part(self, state: CallState, data: bytes, *, more: bool) -> None: ...
     def end_call(self, state: CallState) -> None: ...
 
 
@@ -66,12 +70,14 @@ class Tap:
         async def send_with_headers(message: Message) -> None:
             nonlocal is_answered
             if message["type"] in {"http.response.start", "websocket.accept"}:
+                calls.answer_begins(state, message.get("status", 0), message.get("headers", ()))
                 message["headers"] = [
                     *message.get("headers", ()),
                     *calls.before_response(state),
                 ]
             elif message["type"] == "http.response.body":
                 is_answered = not message.get("more_body", False)
+                calls.answer_part(state, message.get("body", b""), more=not is_answered)
             await send(message)
 
         token = current_call.set(state)

@@ -11,35 +11,55 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import litellm
 
 from tallygate.domain.ledger.events import AttemptFacts, Outcome, Status, UsageSource
-from tallygate.proxy.state import Attempt
-
-OPERATIONS: Final = {
-    "acompletion": "chat",
-    "completion": "chat",
-    "anthropic_messages": "chat",
-    "aresponses": "chat",
-    "responses": "chat",
-    "atext_completion": "text_completion",
-    "text_completion": "text_completion",
-    "aembedding": "embeddings",
-    "embedding": "embeddings",
-    "agenerate_content": "generate_content",
-}
-"""`gen_ai.operation.name` of LiteLLM's call types; others stand under their own name."""
+from tallygate.domain.usage.operations import FORWARDED
+from tallygate.proxy.answers import Reader
+from tallygate.proxy.call_types import UNWATCHED, operation_of
+from tallygate.proxy.provider_paths import asked_of, provider_of_host
+from tallygate.proxy.routes import UNKNOWN
+from tallygate.proxy.state import Attempt, CallState
+from tallygate.proxy.usage import counted_from, counted_in, counts_in, part_of, used
 
 CLIENT_CLOSED: Final = 499
 """LiteLLM's status for a client that went away."""
 
+FIRST_ERROR: Final = 400
+NO_ANSWER: Final = "no_answer_seen"
+
+_IS_PROVIDERS: Final = re.compile("batches|bedrock|/v1/messages|responses|files|thread|assistant")
+"""Routes on which LiteLLM leaves `metadata` to the provider (litellm_pre_call_utils)."""
+_MOCKS: Final = ("mock_response", "mock_tool_calls", "mock_timeout")
 _REQUEST_ID_HEADERS: Final = ("llm_provider-x-request-id", "llm_provider-request-id")
 _TIMEOUTS: Final = frozenset({"Timeout", "APITimeoutError", "TimeoutError"})
 _SAFE_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,200}")
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-_COUNTS_DEPTH: Final = 4
+_BROKEN_OFF: Final = "BrokenOff"
+"""`error_type` of an answer that ended before its end."""
+
+
+def note_request(attempt: Attempt, kwargs: Mapping[str, Any]) -> None:
+    """Read a deployment hook's kwargs: what the router chose, and what it asks for."""
+    attempt.deployment_id = deployment_of(kwargs)
+    attempt.request_service_tier = tier_of(kwargs)
+    attempt.asked_model = _token(kwargs.get("model"))
+    attempt.asked_provider = _token(kwargs.get("custom_llm_provider"))
+    attempt.file_id = _token(kwargs.get("file_id"))
+    attempt.is_mocked = any(kwargs.get(name) is not None for name in _MOCKS)
+    attempt.counted = counted_from(operation_of(attempt.call_type), kwargs)
+
+
+def is_told_twice(attempt: Attempt) -> bool:
+    """Whether LiteLLM says once more that the same request goes out."""
+    if attempt.is_recognised and not attempt.settled:
+        attempt.is_recognised = False
+        return True
+    return attempt.call_type in UNWATCHED and attempt.facts is not None and not attempt.settled
 
 
 def attempt_facts(
@@ -47,18 +67,18 @@ def attempt_facts(
 ) -> AttemptFacts:
     """Read `model_call_details` at the moment the request goes on the wire."""
     params = _mapping(details.get("litellm_params"))
-    metadata = _metadata(params)
     optional = _mapping(details.get("optional_params"))
     provider = _token(details.get("custom_llm_provider") or params.get("custom_llm_provider"))
     model = _token(details.get("model"))
     if attempt.asked_model and model and not attempt.asked_model.endswith(model):
         # Tries at several models run at once, and LiteLLM's details are of another one.
         provider, model = _provider_and_model(attempt.asked_model)
+    metadata = _metadata(params, attempt.call)
     model_info = _mapping(metadata.get("model_info") or params.get("model_info"))
     return AttemptFacts(
         number=attempt.number,
         opened_at_ns=opened_at_ns,
-        operation=OPERATIONS.get(attempt.call_type, attempt.call_type),
+        operation=operation_of(attempt.call_type),
         provider=provider or "unknown",
         request_model=model or "unknown",
         model_group=_token(metadata.get("model_group")),
@@ -70,14 +90,54 @@ def attempt_facts(
     )
 
 
+def begun_facts(attempt: Attempt, number: int) -> AttemptFacts:
+    """Describe what has begun and will not be sent."""
+    provider, model = _provider_and_model(attempt.asked_model or "unknown")
+    return AttemptFacts(
+        number=number,
+        opened_at_ns=attempt.began_ns,
+        operation=operation_of(attempt.call_type),
+        provider=attempt.asked_provider or provider or "unknown",
+        request_model=model,
+        deployment_id=attempt.deployment_id,
+    )
+
+
+def passed_facts(attempt: Attempt, details: Mapping[str, Any], opened_at_ns: int) -> AttemptFacts:
+    """
+    Read what LiteLLM passes through: the address that it goes to, and the model in the body.
+
+    The rest of LiteLLM's details is the caller's own body here, and is not believed.
+    """
+    payload = _mapping(details.get("passthrough_logging_payload"))
+    address = urlsplit(str(payload.get("url") or ""))
+    method = str(payload.get("request_method") or "POST").upper()
+    asked = asked_of(method, address.path)
+    rule = attempt.call.rule if attempt.call is not None else UNKNOWN
+    host = address.hostname or ""
+    provider = provider_of_host(host) or rule.provider or host
+    body = _mapping(payload.get("request_body"))
+    return AttemptFacts(
+        number=attempt.number,
+        opened_at_ns=opened_at_ns,
+        operation=asked.operation if asked else FORWARDED,
+        provider=_token(provider) or "unknown",
+        request_model=_token(body.get("model")) or (asked and asked.model) or "unknown",
+        stream=body.get("stream") is True or "stream" in address.path.lower(),
+        request_service_tier=tier_of(body),
+    )
+
+
+def declared_price(details: Mapping[str, Any]) -> str | None:
+    """Return the price per request that the proxy's own config gives a pass-through endpoint."""
+    cost = _mapping(details.get("passthrough_logging_payload")).get("cost_per_request")
+    is_price = isinstance(cost, (int, float)) and not isinstance(cost, bool) and cost > 0
+    return format(Decimal(repr(cost)), "f") if is_price else None
+
+
 def tier_of(params: Mapping[str, Any]) -> str | None:
     """Read the service tier that the caller asks for; any text may stand there."""
     return _word(params.get("service_tier"))
-
-
-def model_of(kwargs: Mapping[str, Any]) -> str | None:
-    """Read the model that the router chose from a deployment hook's kwargs."""
-    return _token(kwargs.get("model"))
 
 
 def deployment_of(kwargs: Mapping[str, Any]) -> str | None:
@@ -88,29 +148,79 @@ def deployment_of(kwargs: Mapping[str, Any]) -> str | None:
 
 
 def answered(
-    response: object, *, began_ns: int, now_ns: int, usage_source: UsageSource | None = None
+    response: object,
+    *,
+    began_ns: int,
+    now_ns: int,
+    operation: str = "chat",
+    counted: Mapping[str, Any] | None = None,
+    usage_source: UsageSource | None = None,
 ) -> Outcome:
-    """Read a complete response, streamed or not."""
-    usage = usage_of(response)
+    """Read a complete response, streamed or not; `counted` is for what reports nothing itself."""
+    found = used(response, operation)
+    if found is None and counted is not None:
+        found = counted_in(response, counted), "counted"
+    usage, usage_format = found if found is not None else (None, None)
     hidden = _mapping(getattr(response, "_hidden_params", None))
     headers = _mapping(hidden.get("additional_headers"))
-    source = usage_source or UsageSource.REPORTED
+    response_id = _token(part_of(response, "id"))
     return Outcome(
         status=Status.OK,
         settled_at_ns=now_ns,
         latency_us=(now_ns - began_ns) // 1000,
         # A stream's `model` is the one that was asked for.
         response_model=_token(hidden.get("provider_response_model"))
-        or _token(_part(response, "model")),
+        or _token(part_of(response, "model")),
         provider_request_id=next(
-            (found for name in _REQUEST_ID_HEADERS if (found := _token(headers.get(name)))),
-            _token(_part(response, "id")),
+            (said for name in _REQUEST_ID_HEADERS if (said := _token(headers.get(name)))),
+            response_id,
         ),
-        service_tier=_token(_part(response, "service_tier") or (usage or {}).get("service_tier")),
+        response_id=response_id,
+        service_tier=_token(part_of(response, "service_tier") or (usage or {}).get("service_tier")),
+        usage_source=(usage_source or UsageSource.REPORTED) if usage else UsageSource.NONE,
+        usage=usage,
+        usage_format=usage_format,
+        litellm_cost=cost_of(response),
+    )
+
+
+def read(reader: Reader, attempt: Attempt, state: CallState, now_ns: int) -> Outcome:
+    """Make the outcome of what LiteLLM only passed on, from what went by."""
+    assert attempt.event is not None
+    seen, opened_ns = reader.seen, attempt.event.occurred_at_ns
+    http_status = attempt.provider_status if attempt.sent_to is not None else reader.status
+    usage = counts_in(seen.usage)
+    usage_format = seen.usage_format if usage else None
+    status = Status.OK
+    error_type: str | None = None
+    if http_status is None or http_status >= FIRST_ERROR:
+        status = Status.ERROR if http_status is not None else Status.UNKNOWN
+    elif state.client_gone:
+        status = Status.CANCELLED
+    elif not seen.is_complete:
+        status, error_type = Status.ERROR, _BROKEN_OFF
+    if usage is None and attempt.counted is not None and status is Status.OK:
+        usage, usage_format = dict(attempt.counted), "counted"
+    if attempt.declared_price is not None and status in {Status.OK, Status.CANCELLED}:
+        declared = {"requests": 1, "unit_price": attempt.declared_price}
+        usage = {**declared, "reported": usage} if usage else declared
+        usage_format = "declared"
+    first_ns = reader.first_part_ns
+    source = UsageSource.REPORTED if seen.is_complete else UsageSource.ESTIMATED
+    return Outcome(
+        status=status,
+        settled_at_ns=now_ns,
+        http_status=http_status,
+        error_type=error_type,
+        latency_us=(now_ns - opened_ns) // 1000,
+        time_to_first_token_us=None if first_ns is None else (first_ns - opened_ns) // 1000,
+        response_model=_token(seen.model),
+        response_id=_token(seen.response_id),
+        service_tier=_word(seen.service_tier),
         usage_source=source if usage else UsageSource.NONE,
         usage=usage,
-        usage_format=usage_format_of(usage) if usage else None,
-        litellm_cost=cost_of(response),
+        usage_format=usage_format,
+        detail=NO_ANSWER if status is Status.UNKNOWN else None,
     )
 
 
@@ -146,49 +256,6 @@ def cost_of(response: object) -> str | None:
     return logged_cost(_mapping(getattr(response, "_hidden_params", None)))
 
 
-def usage_of(response: object) -> dict[str, Any] | None:
-    """
-    Return the usage as the provider's numbers stand in the response; None when there are none.
-
-    LiteLLM fills in zeros where a provider reported nothing, so zeros alone are nothing.
-    """
-    usage = _part(response, "usage")
-    dump = getattr(usage, "model_dump", None)
-    if callable(dump):
-        usage = dump(exclude_none=True)
-    if not isinstance(usage, Mapping):
-        return None
-    counts = _counts(usage, _COUNTS_DEPTH)
-    return counts if _has_count(counts) else None
-
-
-def usage_format_of(usage: Mapping[str, Any]) -> str:
-    """Name the convention: LiteLLM's own, OpenAI's Responses, or Anthropic's Messages."""
-    if "prompt_tokens" in usage:
-        return "litellm"
-    if "input_tokens_details" in usage or "total_tokens" in usage:
-        return "openai_responses"
-    return "anthropic"
-
-
-def usage_source_of(response: object) -> UsageSource:
-    """
-    Tell a provider's count from LiteLLM's own estimate for a stream that reported none.
-
-    LiteLLM marks neither. Where a provider counted, LiteLLM passes on what the prompt's count is
-    made of; its own estimate has none of that. A provider that reports bare totals is therefore
-    called an estimate: wrong on the cautious side.
-    """
-    usage = usage_of(response) or {}
-    is_bare = "prompt_tokens" in usage and "prompt_tokens_details" not in usage
-    return UsageSource.ESTIMATED if is_bare else UsageSource.REPORTED
-
-
-def partial_usage(details: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Usage of a stream that broke off, as far as LiteLLM put it together."""
-    return usage_of({"usage": details.get("combined_usage_object")})
-
-
 def logged_cost(details: Mapping[str, Any]) -> str | None:
     """Return LiteLLM's cost as it stands in its logging details."""
     cost = details.get("response_cost")
@@ -206,9 +273,12 @@ def time_to_first_token_us(details: Mapping[str, Any]) -> int | None:
     return elapsed_us if elapsed_us >= 0 else None
 
 
-def is_client_disconnect(details: Mapping[str, Any]) -> bool:
-    """Whether LiteLLM saw the client go while the stream ran."""
-    return _metadata(_mapping(details.get("litellm_params"))).get("client_disconnected") is True
+def is_client_disconnect(details: Mapping[str, Any], state: CallState) -> bool:
+    """Whether LiteLLM saw the client go; a body that claims it is not believed."""
+    if state.has_forged_disconnect:
+        return False
+    params = _mapping(details.get("litellm_params"))
+    return _metadata(params, state).get("client_disconnected") is True
 
 
 def body_metadata(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -225,18 +295,20 @@ def _provider_and_model(asked: str) -> tuple[str | None, str]:
     return _token(provider), model
 
 
-def _metadata(params: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _mapping(params.get("litellm_metadata")) or _mapping(params.get("metadata"))
+def _metadata(params: Mapping[str, Any], state: CallState | None = None) -> Mapping[str, Any]:
+    """
+    Return LiteLLM's own metadata; beside it may stand the client's, under the other name.
+
+    The proxy writes into `litellm_metadata` on routes whose `metadata` is the provider's.
+    """
+    own, other = "metadata", "litellm_metadata"
+    if state is not None and _IS_PROVIDERS.search(state.rule.pattern):
+        own, other = other, own
+    return _mapping(params.get(own)) or _mapping(params.get(other))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _part(response: object, name: str) -> Any:
-    if isinstance(response, Mapping):
-        return response.get(name)
-    return getattr(response, name, None)
 
 
 def _token(value: object) -> str | None:
@@ -247,31 +319,3 @@ def _token(value: object) -> str | None:
 def _word(value: object) -> str | None:
     """Read the name of a tier or a region, which a caller may have written: a short slug."""
     return value if isinstance(value, str) and _WORD.fullmatch(value) else None
-
-
-def _counts(usage: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-    """Keep counts and short names; prices, texts and lists that a provider adds stay out."""
-    kept: dict[str, Any] = {}
-    for key, value in usage.items():
-        if _token(key) is None or key == "cost":
-            continue
-        if isinstance(value, bool) or value is None:
-            continue
-        if isinstance(value, int):
-            kept[key] = value
-        elif isinstance(value, float) and value.is_integer():
-            kept[key] = int(value)
-        elif isinstance(value, Mapping) and depth > 0:
-            inner = _counts(value, depth - 1)
-            if inner:
-                kept[key] = inner
-        elif key in {"service_tier", "speed", "inference_geo"} and _token(value):
-            kept[key] = value
-    return kept
-
-
-def _has_count(counts: Mapping[str, Any]) -> bool:
-    return any(
-        _has_count(value) if isinstance(value, Mapping) else isinstance(value, int) and value > 0
-        for value in counts.values()
-    )

@@ -417,17 +417,28 @@ def test_what_is_complete_at_once_is_written_once() -> None:
     assert events_in(line)[0].outcome == an_outcome(status=Status.CACHE_HIT)
 
 
-def test_what_litellm_does_on_its_own_account_is_not_asked_about() -> None:
+def test_what_litellm_does_on_its_own_account_is_paid_by_whom_the_registry_says() -> None:
     line = a_line(lambda _: REJECT)
 
-    admission = line.admit_unasked(a_request())
+    admission = line.observe(a_request(is_own=True))
 
     assert admission.admitted
-    assert admission.decision.status == "not_asked"
-    assert admission.decision.mode == "report_only"
-    assert admission.ownership.owner_team is None
-    assert admission.ownership.claimed_owner_team is None
-    assert engine_of(line).questions == []
+    assert (admission.decision.action, admission.decision.would_action) == ("admit", "reject")
+    assert admission.decision.mode_source == "observed"
+    assert admission.ownership.claimed_owner_team == "team-platform"
+    assert admission.ownership.sources == {"owner_team": "binding"}
+    (question,) = engine_of(line).questions
+    assert question["ownership"] == {"owner_team": "team-platform"}
+
+
+def test_what_is_only_observed_is_never_refused_and_keeps_its_claims() -> None:
+    line = a_line(lambda _: REJECT)
+
+    admission = line.observe(a_request())
+
+    assert admission.admitted
+    assert admission.ownership.service == "support-assistant"
+    assert stages_in(line) == []
 
 
 # A spool that fails.

@@ -121,6 +121,8 @@ class Registry:
     bindings_by_key: Mapping[str, Binding]
     model_groups: Mapping[str, str]
     """Model name to its group."""
+    own_calls: Mapping[str, str] = field(default_factory=dict)
+    """Ownership of what LiteLLM does on its own account, such as health checks."""
 
     def binding_of(self, principal: Principal) -> Binding | None:
         """Find the key's own binding, else its team's."""
@@ -175,6 +177,7 @@ def registry_from_data(data: Mapping[str, Any]) -> Registry:
             for group, models in data.get("model_groups", {}).items()
             for model in models
         },
+        own_calls=dict(data.get("own_calls", {})),
     )
 
 

@@ -84,6 +84,12 @@ _MALFORMED = _Malformed()
 _Candidate = tuple[FieldSpec, "str | _Malformed"]
 
 
+def ownership_of_proxy(registry: Registry) -> Ownership:
+    """Return who pays for what LiteLLM does on its own account, as the registry says."""
+    values = dict(registry.own_calls)
+    return Ownership(values, dict.fromkeys(values, Source.BINDING), (), ())
+
+
 def resolve_ownership(
     claims: Claims,
     contract: Contract,

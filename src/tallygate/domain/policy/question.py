@@ -32,6 +32,8 @@ class CallShape:
     model: str | None
     """The name that the client asked for; only its registry group enters the question."""
     stream: bool
+    other_models: tuple[str, ...] = ()
+    """Further names that the client wants tried, such as fallbacks in the body."""
     is_known: bool = True
     """Whether the gate knows how this route is accounted; one that it does not is not enforced
     by guess, it is refused."""
@@ -63,7 +65,7 @@ def question_about(
         "call": {
             "route": call.route,
             "call_type": call.call_type,
-            "model_group": registry.model_groups.get(call.model or "", OTHER_GROUP),
+            "model_group": _group_of(call, registry),
             "stream": call.stream,
         },
         "ownership": shown,
@@ -78,6 +80,13 @@ def question_about(
         "bucket": bucket_of(shown.get("service", ""), shown.get("workflow_id", "")),
         "now": text_from_ns(at_ns),
     }
+
+
+def _group_of(call: CallShape, registry: Registry) -> str:
+    """Return the group of every model that may answer; of several groups, none can be promised."""
+    names = (call.model or "", *call.other_models)
+    groups = {registry.model_groups.get(name, OTHER_GROUP) for name in names}
+    return groups.pop() if len(groups) == 1 else OTHER_GROUP
 
 
 def bucket_of(service: str, workflow_id: str) -> int:
