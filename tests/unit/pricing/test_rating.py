@@ -203,7 +203,7 @@ def test_names_that_callers_make_up_do_not_fill_the_memory() -> None:
         asked = Conditions(requested_service_tier=f"tier-{i}")
         rate(used(input=1), book, "gpt-5.4", asked, NOON_NS)
 
-    assert len(book.tariffs) < 5000
+    assert len(book.settled_prices) < 5000
 
 
 def summed(**meters: int) -> NormalisedUsage:

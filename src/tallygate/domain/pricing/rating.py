@@ -23,7 +23,7 @@ from tallygate.domain.pricing.rule_book import (
     ModelRates,
     Row,
     RuleBook,
-    Tariff,
+    UnitPrices,
     remember,
 )
 from tallygate.domain.usage.meters import Meter, NormalisedUsage
@@ -53,14 +53,14 @@ def rate(
     if not book.covers(at_ns):
         raise NoRuleBook(f"{book.billing_rule_version} is not in force at that instant")
     entry = book.model_named(model)
-    tariff = _tariff(book, entry, _step(book, entry, usage), conditions)
+    prices = _settled_prices(book, entry, _step(book, entry, usage), conditions)
     lines = []
     for meter in sorted(usage.meters, key=_ORDER.__getitem__):
         quantity = usage.meters[meter]
         if quantity == 0:
             continue
         assert quantity > 0, (meter, quantity)
-        price = tariff.get(meter)
+        price = prices.get(meter)
         if price is None:
             raise NoMeterRate(
                 f"{book.billing_rule_version} has no price for {meter.value} of {entry.names[0]}"
@@ -88,10 +88,12 @@ def _step(book: RuleBook, entry: ModelRates, usage: NormalisedUsage) -> str | No
     return step
 
 
-def _tariff(book: RuleBook, entry: ModelRates, step: str | None, conditions: Conditions) -> Tariff:
+def _settled_prices(
+    book: RuleBook, entry: ModelRates, step: str | None, conditions: Conditions
+) -> UnitPrices:
     """Work out the prices of single units, once for each model, step and conditions."""
     key = (entry.names[0], step, conditions)
-    if (known := book.tariffs.get(key)) is not None:
+    if (known := book.settled_prices.get(key)) is not None:
         return known
     if conditions.batch and SERVICE_TIER not in entry.axes:
         raise UnknownAxis(f"{book.billing_rule_version} has no batch prices")
@@ -104,27 +106,27 @@ def _tariff(book: RuleBook, entry: ModelRates, step: str | None, conditions: Con
             raise UnknownAxis(f"{book.billing_rule_version}: {error}") from error
         values[name] = possible[0]
         tiers = possible if name == SERVICE_TIER else tiers
-    tariff = _unit_prices(book, entry, values)
+    prices = _unit_prices(book, entry, values)
     for tier in tiers[1:]:
         other = _if_sold(book, entry, values | {SERVICE_TIER: tier})
-        if other is not None and other != tariff:
+        if other is not None and other != prices:
             raise UnknownAxis(
                 f"{book.billing_rule_version}: {SERVICE_TIER} "
                 f"{conditions.requested_service_tier!r} was asked for, and which one served the "
                 "call was not reported"
             )
-    remember(book.tariffs, key, tariff)
-    return tariff
+    remember(book.settled_prices, key, prices)
+    return prices
 
 
-def _if_sold(book: RuleBook, entry: ModelRates, values: Mapping[str, str]) -> Tariff | None:
+def _if_sold(book: RuleBook, entry: ModelRates, values: Mapping[str, str]) -> UnitPrices | None:
     try:
         return _unit_prices(book, entry, values)
     except UnknownAxis:
         return None
 
 
-def _unit_prices(book: RuleBook, entry: ModelRates, values: Mapping[str, str]) -> Tariff:
+def _unit_prices(book: RuleBook, entry: ModelRates, values: Mapping[str, str]) -> UnitPrices:
     row = _row_for(book, entry, values)
     with exact_arithmetic():
         factor = _factor(book, entry, values)

@@ -152,7 +152,7 @@ class ModelRates:
         return None
 
 
-Tariff = Mapping[Meter, Decimal]
+UnitPrices = Mapping[Meter, Decimal]
 """What a single unit of each meter costs under conditions that are settled."""
 
 
@@ -173,7 +173,7 @@ class RuleBook:
     inherit: Mapping[Meter, Meter]
     """A meter without a price of its own, and the meter whose price it takes."""
     models: tuple[ModelRates, ...]
-    tariffs: dict[object, Tariff] = field(
+    settled_prices: dict[object, UnitPrices] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
     """What was worked out before; see rating.py."""
