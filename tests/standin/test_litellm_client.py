@@ -9,9 +9,14 @@ from typing import Any
 import httpx
 import litellm
 import pytest
+import pytest_asyncio
 
-# LiteLLM looks at every attribute of a chunk, and two of pydantic's own are on their way out.
-pytestmark = pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning")
+pytestmark = [
+    # LiteLLM keeps its connections for a loop, and closes them for the newest one only.
+    pytest.mark.asyncio(loop_scope="module"),
+    # It looks at every attribute of a chunk, and two of pydantic's own are on their way out.
+    pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning"),
+]
 
 OWNED = {"owner_team": "search", "feature": "ranking"}
 CLAUDE = "us.anthropic.claude-sonnet-5-5-v1:0"
@@ -22,11 +27,10 @@ BEDROCK_KEYS = {
 }
 
 
-@pytest.fixture(autouse=True)
+@pytest_asyncio.fixture(autouse=True, scope="module", loop_scope="module")
 async def _leaves_nothing_open() -> AsyncIterator[None]:
     yield
     await litellm.close_litellm_async_clients()
-    litellm.in_memory_llm_clients_cache.flush_cache()
 
 
 def _asked(text: str) -> list[dict[str, str]]:
