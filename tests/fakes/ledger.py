@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -48,6 +48,10 @@ class FakeLedger:
                 conflicts[entry.event.event_id] = None
         duplicates = len(entries) - inserted - len(conflicts) - len(rejected)
         return Appended(inserted, duplicates, tuple(conflicts), tuple(rejected))
+
+    def append_soon(self, entries: Sequence[Entry]) -> Callable[[], Appended]:
+        appended = self.append(entries)
+        return lambda: appended
 
     def rows(self, wanted: EventFilter) -> Iterator[Mapping[str, Any]]:
         self._require_reach()

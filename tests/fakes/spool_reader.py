@@ -31,13 +31,12 @@ class FakeSpoolReader:
 
     def batches(self, limit: int) -> Iterator[SpoolBatch]:
         for writer_id, writer in self._writers.items():
-            while not writer.farewell and (writer.gone or writer.read < len(writer.records)):
-                start = writer.read
+            start, last = writer.read, writer.farewell
+            while not last and (writer.gone or start < len(writer.records)):
                 records = tuple(writer.records[start : start + limit])
-                last = writer.gone and start + len(records) == len(writer.records)
-                yield SpoolBatch(writer_id, records, (start + len(records), last), last)
-                if writer.read == start and not writer.farewell:
-                    return
+                start += len(records)
+                last = writer.gone and start == len(writer.records)
+                yield SpoolBatch(writer_id, records, (start, last), last)
 
     def acknowledge(self, batch: SpoolBatch, still_open: Sequence[SpoolRecord]) -> None:
         writer = self._writers[batch.writer_id]

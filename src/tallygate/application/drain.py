@@ -11,13 +11,14 @@ Errors  LedgerUnavailable leaves `drain_once`; `Drain` waits and tries again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from tallygate.application.initiators import with_initiators
+from tallygate.application.initiators import Lines, with_initiators
 from tallygate.application.ports import (
+    Appended,
     EventFilter,
     Ledger,
     RuleBooks,
@@ -37,9 +38,10 @@ from tallygate.domain.ledger.events import (
     Stage,
     Status,
 )
-from tallygate.errors import LedgerUnavailable
+from tallygate.errors import LedgerUnavailable, RecordInvalid
 
-BATCH_RECORDS: Final = 500
+BATCH_RECORDS: Final = 4000
+"""As many as 2,000 attempts, opened and settled."""
 POLL_MS: Final = 200
 FIRST_WAIT_MS: Final = 500
 LONGEST_WAIT_MS: Final = 30_000
@@ -89,27 +91,93 @@ def drain_once(
 def drain_batches(
     reader: SpoolReader, ledger: Ledger, books: RuleBooks, *, limit: int = BATCH_RECORDS
 ) -> Iterator[DrainReport]:
-    """Book batch by batch; whoever stops asking stops between two batches."""
+    """
+    Book batch by batch; whoever stops asking stops between two batches.
+
+    While the ledger takes one batch, the next is read and priced. A batch is acknowledged when
+    it is booked, so one that is under way when somebody stops comes again.
+    """
+    under_way: _UnderWay | None = None
     for batch in reader.batches(limit):
-        settlements, still_open = _match(batch, reader.open_records(batch.writer_id))
-        abandoned = [_abandoned(record.event) for record in still_open] if batch.writer_gone else []
-        entries = [
-            Entry(event, price_of(event, books))
-            for event in with_initiators(
-                [*_with_corrections(settlements, ledger), *abandoned], ledger
-            )
-        ]
-        appended = ledger.append(entries)
-        reader.acknowledge(batch, () if batch.writer_gone else still_open)
-        yield DrainReport(
-            records=len(batch.records),
+        if under_way is not None and under_way.batch.writer_id == batch.writer_id:
+            open_before = under_way.still_open
+        else:
+            open_before = reader.open_records(batch.writer_id)
+        try:
+            prepared = _prepared(batch, open_before, _BookedLines(ledger, under_way), books)
+        except LedgerUnavailable:
+            if under_way is not None:  # what it took before it went away is booked all the same
+                yield under_way.acknowledged(reader)
+            raise
+        if under_way is not None:
+            yield under_way.acknowledged(reader)
+        under_way = _UnderWay(prepared, ledger.append_soon(prepared.entries))
+    if under_way is not None:
+        yield under_way.acknowledged(reader)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A batch, and what is to become of it."""
+
+    batch: SpoolBatch
+    entries: Sequence[Entry]
+    still_open: Sequence[SpoolRecord]
+    unknown: int
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """A batch that the ledger is taking."""
+
+    prepared: _Prepared
+    wait: Callable[[], Appended]
+
+    @property
+    def batch(self) -> SpoolBatch:
+        return self.prepared.batch
+
+    @property
+    def still_open(self) -> Sequence[SpoolRecord]:
+        return self.prepared.still_open
+
+    def acknowledged(self, reader: SpoolReader) -> DrainReport:
+        appended = self.wait()
+        reader.acknowledge(self.batch, self.still_open)
+        return DrainReport(
+            records=len(self.batch.records),
             inserted=appended.inserted,
             duplicates=appended.duplicates,
-            unknown=len(abandoned),
-            unpriced=sum(entry.price.status is PriceStatus.UNPRICED for entry in entries),
+            unknown=self.prepared.unknown,
+            unpriced=sum(e.price.status is PriceStatus.UNPRICED for e in self.prepared.entries),
             conflicts=appended.conflicts,
             rejected=appended.rejected,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _BookedLines:
+    """The ledger's lines, those included that it is taking."""
+
+    ledger: Ledger
+    under_way: _UnderWay | None
+
+    def rows(self, wanted: EventFilter) -> Iterator[Mapping[str, Any]]:
+        if self.under_way is not None:
+            self.under_way.wait()
+        return self.ledger.rows(wanted)
+
+
+def _prepared(
+    batch: SpoolBatch, open_before: Sequence[SpoolRecord], lines: Lines, books: RuleBooks
+) -> _Prepared:
+    settlements, still_open = _match(batch, open_before)
+    abandoned: list[Event] = []
+    if batch.writer_gone:
+        abandoned, still_open = _abandoned(still_open)
+    events = with_initiators([*_with_corrections(settlements, lines), *abandoned], lines)
+    entries = [Entry(event, price_of(event, books)) for event in events]
+    return _Prepared(batch, entries, still_open, unknown=len(abandoned))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +190,19 @@ class _Settlement:
 def _match(
     batch: SpoolBatch, open_before: Sequence[SpoolRecord]
 ) -> tuple[list[_Settlement], list[SpoolRecord]]:
-    still_open = {record.event.event_id: record for record in open_before}
+    still_open = {record.event_id: record for record in open_before}
     settlements = []
     for record in batch.records:
-        event = record.event
         if record.stage is Stage.OPENED:
-            still_open[event.event_id] = record
+            still_open[record.event_id] = record
         else:
+            event = record.event
             was_open = still_open.pop(event.event_id, None) is not None
             settlements.append(_Settlement(_complete(event), was_open))
     return settlements, list(still_open.values())
 
 
-def _with_corrections(settlements: Sequence[_Settlement], ledger: Ledger) -> Iterator[Event]:
+def _with_corrections(settlements: Sequence[_Settlement], lines: Lines) -> Iterator[Event]:
     booked_here: dict[str, Event] = {}
     for settlement in settlements:
         event = settlement.event
@@ -146,7 +214,7 @@ def _with_corrections(settlements: Sequence[_Settlement], ledger: Ledger) -> Ite
         elif before is not None:
             late = _is_unknown(before) and not _is_unknown(event)
             yield _correction_of(event) if late else event
-        elif settlement.was_open or not _is_booked_as_unknown(event, ledger):
+        elif settlement.was_open or not _is_booked_as_unknown(event, lines):
             yield event
         else:
             yield _correction_of(event)
@@ -156,7 +224,7 @@ def _is_unknown(event: Event) -> bool:
     return event.outcome is not None and event.outcome.status is Status.UNKNOWN
 
 
-def _is_booked_as_unknown(event: Event, ledger: Ledger) -> bool:
+def _is_booked_as_unknown(event: Event, lines: Lines) -> bool:
     if _is_unknown(event):
         return False  # that would be the same line again
     wanted = EventFilter(
@@ -166,7 +234,7 @@ def _is_booked_as_unknown(event: Event, ledger: Ledger) -> bool:
             "kind": EventKind.ATTEMPT.value,
         }
     )
-    return any(True for _ in ledger.rows(wanted))
+    return any(True for _ in lines.rows(wanted))
 
 
 def _correction_of(event: Event) -> Event:
@@ -181,8 +249,17 @@ def _correction_of(event: Event) -> Event:
     )
 
 
-def _abandoned(event: Event) -> Event:
-    return replace(event, outcome=_unknown_outcome(event, "writer_gone"))
+def _abandoned(still_open: Sequence[SpoolRecord]) -> tuple[list[Event], list[SpoolRecord]]:
+    """Make the open attempts unknown; what turns out to be no event is the reader's to keep."""
+    events, unreadable = [], []
+    for record in still_open:
+        try:
+            event = record.event
+        except RecordInvalid:
+            unreadable.append(record)
+        else:
+            events.append(replace(event, outcome=_unknown_outcome(event, "writer_gone")))
+    return events, unreadable
 
 
 def _complete(event: Event) -> Event:

@@ -8,11 +8,11 @@ Shapes  A provider's batch is created by one call and billed when another one fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from tallygate.application.ports import EventFilter, Ledger
+from tallygate.application.ports import EventFilter
 from tallygate.domain.ledger.events import Event, EventKind, OwnershipFacts
 
 CREATES_BATCH: Final = "acreate_batch"
@@ -23,7 +23,13 @@ _OWNERSHIP: Final = tuple(field.name for field in fields(OwnershipFacts))
 _PRINCIPAL: Final = ("principal_team", "principal_key_hash", "principal_org", "principal_bound")
 
 
-def with_initiators(events: Iterable[Event], ledger: Ledger) -> list[Event]:
+class Lines(Protocol):
+    """What of a ledger is asked here."""
+
+    def rows(self, wanted: EventFilter) -> Iterator[Mapping[str, Any]]: ...
+
+
+def with_initiators(events: Iterable[Event], lines: Lines) -> list[Event]:
     """Give the usage of batches to who created them, found among the events or in the ledger."""
     whole = list(events)
     if not any(_is_batch_usage(event) for event in whole):
@@ -33,7 +39,7 @@ def with_initiators(events: Iterable[Event], ledger: Ledger) -> list[Event]:
         if event.kind is EventKind.ATTEMPT and event.call.call_type == CREATES_BATCH:
             created.setdefault(event.outcome.response_id if event.outcome else None, event)
     return [
-        _initiated(event, created, ledger) if _is_batch_usage(event) else event for event in whole
+        _initiated(event, created, lines) if _is_batch_usage(event) else event for event in whole
     ]
 
 
@@ -41,10 +47,10 @@ def _is_batch_usage(event: Event) -> bool:
     return event.kind is EventKind.USAGE and event.call.call_type == CREATES_BATCH
 
 
-def _initiated(event: Event, created: Mapping[str | None, Event], ledger: Ledger) -> Event:
+def _initiated(event: Event, created: Mapping[str | None, Event], lines: Lines) -> Event:
     batch_id = event.outcome.response_id if event.outcome else None
     if batch_id:
-        row = _booked_creation(batch_id, ledger)
+        row = _booked_creation(batch_id, lines)
         if row is not None:
             ownership = OwnershipFacts(**{name: row[name] for name in _OWNERSHIP})
             return _of(event, ownership, row, row["event_id"])
@@ -57,7 +63,7 @@ def _initiated(event: Event, created: Mapping[str | None, Event], ledger: Ledger
     return replace(event, outcome=replace(event.outcome, detail=INITIATOR_UNKNOWN))
 
 
-def _booked_creation(batch_id: str, ledger: Ledger) -> Mapping[str, Any] | None:
+def _booked_creation(batch_id: str, lines: Lines) -> Mapping[str, Any] | None:
     creation = EventFilter(
         equals={
             "response_id": batch_id,
@@ -66,7 +72,7 @@ def _booked_creation(batch_id: str, ledger: Ledger) -> Mapping[str, Any] | None:
         },
         limit=1,
     )
-    return next(iter(ledger.rows(creation)), None)
+    return next(iter(lines.rows(creation)), None)
 
 
 def _of(

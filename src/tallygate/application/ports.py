@@ -6,7 +6,7 @@ Each port has one contract suite in tests/contract, which every adapter and its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
@@ -146,6 +146,14 @@ class Ledger(Protocol):
 
     def append(self, entries: Sequence[Entry]) -> Appended:
         """All or nothing; LedgerUnavailable when it could not be done and may be later."""
+        ...
+
+    def append_soon(self, entries: Sequence[Entry]) -> Callable[[], Appended]:
+        """
+        Begin to append, if need be on a thread of its own, and return what waits for it.
+
+        One at a time: nothing else is asked of the ledger before that was called.
+        """
         ...
 
     def rows(self, wanted: EventFilter) -> Iterator[Mapping[str, Any]]:

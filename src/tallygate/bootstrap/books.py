@@ -7,6 +7,7 @@ Errors  SettingsInvalid, SpoolError, LedgerError and PoliciesInvalid leave it as
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
@@ -104,11 +105,24 @@ def _opened(
 ) -> Iterator[tuple[SegmentReader, StoredLedger, RuleBookFolder]]:
     # Books first: entries must not be booked without a price because of a broken file.
     books = RuleBookFolder(places.policies)
+    spare_the_collector()
     with (
         closing(ledger_at(places.ledger_url)) as ledger,
         closing(SegmentReader(places.spool)) as reader,
     ):
         yield reader, ledger, books
+
+
+def spare_the_collector() -> None:
+    """
+    Let Python's collector look less often, and not at what stays.
+
+    A batch is some hundred thousand objects that refer to one another in no ring, and are freed
+    without it; at its usual pace it takes a third of the drain's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import orjson
 from tallygate.domain.kernel.digests import digest_of_bytes
 from tallygate.domain.ledger.codec import bytes_from_record, record_from_bytes
 from tallygate.domain.ledger.events import SpoolRecord
+from tallygate.domain.ledger.openings import UnreadOpening
 from tallygate.errors import RecordInvalid
 
 _VERSION: Final = 1
@@ -53,10 +54,14 @@ def bytes_from_kept(kept: Kept) -> bytes:
             "offset": kept.position.offset,
             "sequence": kept.position.sequence,
             "finished": kept.finished,
-            "open": [orjson.Fragment(bytes_from_record(record)) for record in kept.still_open],
+            "open": [orjson.Fragment(_content_of(record)) for record in kept.still_open],
         }
     )
     return digest_of_bytes(content).encode() + b"\n" + content
+
+
+def _content_of(record: SpoolRecord) -> bytes:
+    return record.content if isinstance(record, UnreadOpening) else bytes_from_record(record)
 
 
 def kept_from_bytes(stored: bytes) -> Kept:

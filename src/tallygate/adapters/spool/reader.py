@@ -36,6 +36,7 @@ from tallygate.adapters.spool.segments import (
 from tallygate.application.ports import SpoolBatch
 from tallygate.domain.ledger.codec import record_from_bytes
 from tallygate.domain.ledger.events import SpoolRecord
+from tallygate.domain.ledger.openings import UnreadOpening
 from tallygate.errors import (
     DrainRunning,
     RecordInvalid,
@@ -123,8 +124,11 @@ class SegmentReader:
         """
         position = batch.position
         assert isinstance(position, Position), position
-        finished = batch.writer_gone and not still_open
-        self._keep(batch.writer_id, Kept(position, tuple(still_open), finished=finished))
+        readable = tuple(
+            record for record in still_open if not self._kept_aside(batch.writer_id, record)
+        )
+        finished = batch.writer_gone and not readable
+        self._keep(batch.writer_id, Kept(position, readable, finished=finished))
 
     def open_records(self, writer_id: str) -> Sequence[SpoolRecord]:
         return self._kept_of(writer_id).still_open
@@ -228,8 +232,9 @@ class SegmentReader:
                     f"{segment.base + found.start}; was a segment removed or cut by hand?"
                 ),
             )
+        place = (segment.number, segment.base + found.start)
         try:
-            return record_from_bytes(found.payload)
+            return UnreadOpening.found_in(found.payload, place) or record_from_bytes(found.payload)
         except RecordInvalid:
             return None
 
@@ -258,6 +263,23 @@ class SegmentReader:
             fault = SegmentCorrupt(f"{place} have a wrong checksum; {kept}; check the disk")
         self._say((segment.writer_id, segment.number, offset), fault)
         return True
+
+    def _kept_aside(self, writer_id: str, record: SpoolRecord) -> bool:
+        """Keep an opening aside that nobody had to look into before, and that is no event."""
+        if not isinstance(record, UnreadOpening):
+            return False
+        try:
+            record.event  # noqa: B018 - reads and checks it, once
+        except RecordInvalid:
+            number, offset = record.place
+            aside = places.bad_path(self._folder, writer_id, number, offset)
+            self._write(aside, record.content)
+            path = places.segment_path(self._folder, writer_id, number)
+            place = f"{path}, offset {offset}: {len(record.content)} bytes"
+            fault = RecordInvalid(f"{place} are a whole record but no event; kept in {aside.name}")
+            self._say((writer_id, number, offset), fault)
+            return True
+        return False
 
     # What is kept, and what is removed
 

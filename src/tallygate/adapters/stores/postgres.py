@@ -11,7 +11,7 @@ Errors  LedgerUnavailable for what may pass, or is the server's to mend. LedgerS
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from tallygate.adapters.stores.background import Appender
 from tallygate.adapters.stores.failures import sqlstate_of, translated
 from tallygate.adapters.stores.locks import MIGRATE, SPACE
 from tallygate.adapters.stores.migrations.runner import (
@@ -95,6 +96,7 @@ class PostgresLedger:
         self._url = _parsed(url)
         self._create = create
         self._engine: Engine | None = None
+        self._appender = Appender()
 
     @property
     def place(self) -> str:
@@ -129,6 +131,9 @@ class PostgresLedger:
                     raise
         return append_or_reject(engine, self.place, entries)
 
+    def append_soon(self, entries: Sequence[Entry]) -> Callable[[], Appended]:
+        return self._appender.start(self.append, entries)
+
     def rows(self, wanted: EventFilter) -> Iterator[Mapping[str, Any]]:
         return read_rows(self._reading, wanted)
 
@@ -143,6 +148,7 @@ class PostgresLedger:
         return read_rejected(self._reading)
 
     def close(self) -> None:
+        self._appender.close()
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None

@@ -10,7 +10,8 @@ Exact   `payload_digest` covers the facts and not the price, because the same fa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -68,8 +69,8 @@ def facts_of(event: Event, tenant_ref: str | None, user_ref: str | None) -> Row:
         "initiator": owner.initiator,
         "cost_center": owner.cost_center,
         "business_unit": owner.business_unit,
-        "extra": _json(dict(owner.extra)),
-        "sources": _json(dict(owner.sources)),
+        "extra": _json(dict(owner.extra)) if owner.extra else "{}",
+        "sources": _json(dict(owner.sources)) if owner.sources else "{}",
         **_decision_facts(event.decision),
         **_attempt_facts(event.attempt),
         **_outcome_facts(event.kind, event.outcome),
@@ -86,9 +87,9 @@ def _decision_facts(decision: DecisionFacts) -> Row:
         "mode_source": decision.mode_source,
         "policy_revision": decision.policy_revision,
         "decision_latency_us": decision.latency_us,
-        "violations": _json([dict(entry) for entry in decision.violations]),
-        "waived": _json([dict(entry) for entry in decision.waived]),
-        "notices": _json([dict(entry) for entry in decision.notices]),
+        "violations": _json_list(decision.violations),
+        "waived": _json_list(decision.waived),
+        "notices": _json_list(decision.notices),
     }
 
 
@@ -159,18 +160,20 @@ def price_columns(price: Price) -> Row:
         "reasoning_output_tokens": counts and counts.reasoning_output_tokens,
         "meters": None
         if usage is None
-        else _json({meter.value: n for meter, n in usage.meters.items()}),
+        else _json({str(meter): n for meter, n in usage.meters.items()}),
         "charge_lines": _json(
             [
                 {
-                    "meter": line.meter.value,
-                    "quantity": line.quantity,
-                    "unit_price": text_from_amount(line.unit_price),
                     "cost": text_from_amount(line.cost),
+                    "meter": line.meter,
+                    "quantity": line.quantity,
+                    "unit_price": _unit_price_text(line.unit_price),
                 }
                 for line in price.lines
             ]
-        ),
+        )
+        if price.lines
+        else "[]",
     }
 
 
@@ -183,6 +186,14 @@ def readable(stored: Mapping[Any, Any]) -> Row:
         e12 = row.pop(f"{name}_e12")
         row[name] = None if e12 is None else amount_from_e12(e12)
     return row
+
+
+_unit_price_text = lru_cache(maxsize=4096)(text_from_amount)
+"""Prices come again and again, costs do not."""
+
+
+def _json_list(entries: Sequence[Mapping[str, str]]) -> str:
+    return _json([dict(entry) for entry in entries]) if entries else "[]"
 
 
 def _json(value: object) -> str:

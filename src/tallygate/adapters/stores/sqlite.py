@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from tallygate.adapters.stores.background import Appender
 from tallygate.adapters.stores.failures import translated
 from tallygate.adapters.stores.migrations.runner import (
     migrate,
@@ -75,6 +76,7 @@ class SqliteLedger:
         self._create = create
         self._busy_timeout_s = busy_timeout_s
         self._engine: Engine | None = None
+        self._appender = Appender()
         self._opened: tuple[int, int] | None = None
 
     @property
@@ -93,6 +95,9 @@ class SqliteLedger:
         self._require_same_file()  # what went into an unlinked file is not kept
         return appended
 
+    def append_soon(self, entries: Sequence[Entry]) -> Callable[[], Appended]:
+        return self._appender.start(self.append, entries)
+
     def rows(self, wanted: EventFilter) -> Iterator[Mapping[str, Any]]:
         return read_rows(self._reading, wanted)
 
@@ -107,6 +112,10 @@ class SqliteLedger:
         return read_rejected(self._reading)
 
     def close(self) -> None:
+        self._appender.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
@@ -166,7 +175,7 @@ class SqliteLedger:
 
     def _require_same_file(self) -> None:
         if self._file_identity() != self._opened:
-            self.close()
+            self._let_go()
             raise LedgerUnavailable(
                 f"the ledger {self.place} was moved or replaced while it was open."
             )

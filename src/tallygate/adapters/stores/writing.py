@@ -14,6 +14,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -261,10 +262,21 @@ class _Dialect:
 
 
 # Compiled once, bound by place: SQLAlchemy's own binding would cost more than the insert.
-_SQLITE_INSERT: Final = (
-    f"INSERT INTO events ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))})"  # noqa: S608 - own names
-    " ON CONFLICT (event_id) DO NOTHING"
-)
+_SQLITE_ROWS: Final = 250
+"""Lines a statement: SQLite takes 32,766 values, and runs a whole statement without the
+interpreter's lock, for which a line at a time would queue again and again."""
+
+
+def _sqlite_insert(rows: int) -> str:
+    values = ", ".join([f"({', '.join('?' * len(_WRITTEN))})"] * rows)
+    return (
+        f"INSERT INTO events ({', '.join(_WRITTEN)}) VALUES {values}"  # noqa: S608 - own names
+        " ON CONFLICT (event_id) DO NOTHING"
+    )
+
+
+_SQLITE_INSERT_ONE: Final = _sqlite_insert(1)
+_SQLITE_INSERT_MANY: Final = _sqlite_insert(_SQLITE_ROWS)
 _POSTGRES_INSERT: Final = f"""
 INSERT INTO events ({", ".join(_WRITTEN)}) SELECT {", ".join(_WRITTEN)}
 FROM json_to_recordset(CAST(%s AS json)) AS line(
@@ -281,7 +293,13 @@ ON CONFLICT DO NOTHING
 
 def _insert_into_sqlite(connection: Connection, rows: Sequence[Row]) -> frozenset[str]:
     # One writer at a time, so what the look-up did not find is not there.
-    connection.exec_driver_sql(_SQLITE_INSERT, [tuple(map(row.get, _WRITTEN)) for row in rows])
+    cells = [tuple(map(row.get, _WRITTEN)) for row in rows]
+    whole = len(cells) - len(cells) % _SQLITE_ROWS
+    for start in range(0, whole, _SQLITE_ROWS):
+        values = tuple(chain.from_iterable(cells[start : start + _SQLITE_ROWS]))
+        connection.exec_driver_sql(_SQLITE_INSERT_MANY, values)
+    if whole < len(cells):
+        connection.exec_driver_sql(_SQLITE_INSERT_ONE, cells[whole:])
     return frozenset(row["event_id"] for row in rows)
 
 

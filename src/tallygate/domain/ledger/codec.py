@@ -28,6 +28,10 @@ from tallygate.errors import RecordInvalid
 _Read: TypeAlias = Callable[[object, str], object]
 """Turns a JSON value, found at the path given, into a field's value."""
 
+_TEXT: Final = frozenset({str})
+_MOST_KNOWN: Final = 256
+"""Combinations of types kept per class; a few occur."""
+
 _JSON_NAMES: Final = {
     str: "string",
     int: "integer",
@@ -49,6 +53,10 @@ class _Table:
     read: Mapping[str, _Read]
     """All other fields, and what turns their JSON value into theirs."""
     required: frozenset[str]
+    names: tuple[str, ...]
+    """All keys, in the order in which the writer writes them."""
+    known: set[tuple[type, ...]]
+    """Types of all values, in that order, that were checked one by one and found right."""
     schema: Mapping[str, object]
 
 
@@ -124,6 +132,23 @@ def _awkward_bytes_from_record(record: SpoolRecord) -> bytes:
 def _instance(table: _Table, value: object, path: str) -> object:
     if type(value) is not dict:
         raise _mistyped(path, "an object", value)
+    # What our own writer wrote: the same keys in the same order, and types that were right before.
+    ordered = tuple(value) == table.names
+    types = tuple(map(type, value.values()))
+    if not ordered or types not in table.known:
+        _check(table, value, path)
+        if ordered and len(table.known) < _MOST_KNOWN:
+            table.known.add(types)
+    for name, read in table.read.items():
+        raw = value.get(name)
+        if raw is not None or name in value:
+            value[name] = read(raw, f"{path}.{name}")
+    made: object = table.made(**value)
+    return made
+
+
+def _check(table: _Table, value: dict[str, object], path: str) -> None:
+    """Check keys, and the types of what is read as it is."""
     plain = table.plain
     for name, raw in value.items():
         expected = plain.get(name)
@@ -131,9 +156,7 @@ def _instance(table: _Table, value: object, path: str) -> object:
             if type(raw) not in expected:
                 named = " or ".join(_JSON_NAMES[each] for each in expected)
                 raise _mistyped(f"{path}.{name}", named, raw)
-        elif name in table.read:
-            value[name] = table.read[name](raw, f"{path}.{name}")
-        else:
+        elif name not in table.read:
             raise RecordInvalid(
                 f"{path} has an unknown key {name[:40]!r}; {table.made.__name__} has "
                 f"{', '.join(sorted([*plain, *table.read]))}"
@@ -141,8 +164,6 @@ def _instance(table: _Table, value: object, path: str) -> object:
     if not table.required <= value.keys():
         absent = ", ".join(sorted(table.required - value.keys()))
         raise RecordInvalid(f"{path}: missing {absent}")
-    made: object = table.made(**value)
-    return made
 
 
 def _mistyped(path: str, expected: str, value: object) -> RecordInvalid:
@@ -163,9 +184,9 @@ def _enum_reader(made: type[StrEnum]) -> _Read:
 def _text_map(value: object, path: str) -> object:
     if type(value) is not dict:
         raise _mistyped(path, "an object", value)
-    for each in value.values():
-        if type(each) is not str:
-            raise _mistyped(f"a value of {path}", "string", each)
+    if not _TEXT.issuperset(map(type, value.values())):
+        odd = next(each for each in value.values() if type(each) is not str)
+        raise _mistyped(f"a value of {path}", "string", odd)
     return value
 
 
@@ -216,6 +237,8 @@ def _table_of(made: type, tables: dict[type, _Table]) -> _Table:
         plain,
         read,
         frozenset(required),
+        tuple(properties),
+        set(),
         {
             "type": "object",
             "description": inspect.getdoc(made),

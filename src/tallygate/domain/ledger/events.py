@@ -230,6 +230,10 @@ class SpoolRecord:
     stage: Stage
     event: Event
 
+    @property
+    def event_id(self) -> str:
+        return self.event.event_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeLine:
