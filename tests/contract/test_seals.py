@@ -29,7 +29,7 @@ from fakes.tampering import (
     edit_seal,
     swap,
 )
-from tallygate.adapters.stores.archive_parquet import ParquetFolder
+from tallygate.adapters.stores.archive_folder import ParquetFolder
 from tallygate.adapters.stores.postgres import PostgresLedger
 from tallygate.adapters.stores.sealing import SqlSealStore
 from tallygate.adapters.stores.sqlite import SqliteLedger

@@ -102,7 +102,7 @@ class FakeLedger:
             | facts
             | price_columns(entry.price)
             | {
-                "seq": len(self.lines) + 1,
+                "seq": 1 + max((line["seq"] for line in self.lines.values()), default=0),
                 "payload_digest": digest_of_facts(facts),
                 "recorded_at_ns": NOW_NS,
                 "booked_period": period_of(NOW_NS),

@@ -36,7 +36,7 @@ from tallygate.domain.ledger.findings import Finding, FindingCode, findings_in_r
 from tallygate.domain.ledger.seals import BEFORE_ALL, Seal
 from tallygate.errors import LedgerError
 
-FILE_EVENTS: Final = 20_000
+FILE_EVENTS: Final = 10_000
 """Events a file holds, more or less: what is in memory at a time."""
 DELETE_SLICE: Final = 5_000
 """Lines deleted in one transaction, so that a drain never waits long."""
@@ -72,7 +72,8 @@ def archive_before(
 ) -> Archived:
     """Finish what an earlier run began, then move what was booked before an instant."""
     with folder.one_writer():
-        before = store.sums()
+        to_seq = store.settled_seq()  # what is booked meanwhile is not compared
+        before = store.sums(to_seq=to_seq)
         finished = tuple(
             archived.number
             for archived in store.archives()
@@ -90,7 +91,7 @@ def archive_before(
             manifest=manifest,
             finished=finished,
             sums_before=before,
-            sums_after=store.sums(),
+            sums_after=store.sums(to_seq=to_seq),
             sums_archived=moved,
         )
 

@@ -14,6 +14,7 @@ from tallygate.cli.doctor import doctor
 from tallygate.cli.drain import drain
 from tallygate.cli.events import events
 from tallygate.cli.init import init
+from tallygate.cli.ledger import ledger
 from tallygate.cli.policy import policy
 from tallygate.cli.trace import trace
 
@@ -24,5 +25,5 @@ def main() -> None:
     """Say who pays for each LLM call before it is made, and what it cost after."""
 
 
-for command in (init, demo, doctor, policy, drain, events, trace):
+for command in (init, demo, doctor, policy, drain, events, trace, ledger):
     main.add_command(command)
