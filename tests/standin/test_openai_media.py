@@ -48,7 +48,8 @@ def test_a_text_completion_s_stream_ends_with_usage_only_where_asked(
     asked: dict[str, Any] = {"model": "gpt-3.5-turbo-instruct", "prompt": "[[standin: chunks=3]] a"}
     options = {"include_usage": True}
     told = list(openai_client.completions.create(**asked, stream=True, stream_options=options))
-    untold = list(openai_client.completions.create(**asked, stream=True))
+    options = {"include_usage": False}
+    untold = list(openai_client.completions.create(**asked, stream=True, stream_options=options))
 
     assert told[-1].usage is not None
     assert told[-1].usage.completion_tokens == 3

@@ -167,7 +167,12 @@ def test_a_turn_may_fail_and_the_session_goes_on(
     assert (refused.code, refused.type) == ("500", "server_error")
     assert "'misspelt'" in misspelt.message
     assert answered.status == "completed"
-    assert [part["ended"] for part in _settled(book, turns=2)["parts"]] == ["error", "complete"]
+    failed_part, answered_part = _settled(book, turns=2)["parts"]
+    assert (failed_part["ended"], failed_part["usage"]) == ("error", None)
+    assert (answered_part["ended"], answered_part["usage"]) == (
+        "complete",
+        answered.usage.to_dict(),
+    )
 
 
 def test_wishes_in_the_handshake_s_header_hold_for_every_turn(
