@@ -79,6 +79,15 @@ def test_a_model_may_be_an_arn(runtime: Any, book: httpx.Client) -> None:
     assert _last_call(book)["model"] == ARN
 
 
+def test_a_gateway_s_prefix_is_no_part_of_a_model_s_name(runtime: Any, book: httpx.Client) -> None:
+    with pytest.raises(botocore.exceptions.ClientError, match="model identifier is invalid"):
+        runtime.converse(modelId=f"converse/{MODEL}", messages=_said("hi"))
+    with pytest.raises(botocore.exceptions.ClientError, match="model identifier is invalid"):
+        runtime.invoke_model(modelId=f"converse/{MODEL}", body=_invoked("hi"))
+
+    assert [call["billed"] for call in book.get("/calls").json()] == [None, None]
+
+
 def test_a_converse_stream_has_its_usage_in_the_last_event(
     runtime: Any, book: httpx.Client
 ) -> None:

@@ -23,7 +23,6 @@ from tallygate.standin.answers import (
     Frame,
     RequestUnacceptable,
     answer_for,
-    model_in,
     whole_number,
 )
 from tallygate.standin.anthropic_wire import Messages
@@ -34,6 +33,7 @@ from tallygate.standin.bedrock_wire import (
     Converse,
     input_tokens,
     metadata_of_header,
+    model_of,
 )
 from tallygate.standin.book import Ending
 from tallygate.standin.directives import without_directives
@@ -66,7 +66,7 @@ class InvokedMessages:
                 "Malformed input request: the stand-in's /invoke speaks Anthropic's messages "
                 "(anthropic_version) and Titan's embeddings (inputText)."
             )
-        return replace(self._messages.read(body), stream=self._streams)
+        return replace(self._messages.read(body), model=model_of(body), stream=self._streams)
 
     def frames(self, answer: Answer) -> Iterator[Frame]:
         for frame in self._messages.frames(answer):
@@ -89,7 +89,7 @@ class TitanEmbeddings:
     def read(self, body: Mapping[str, Any]) -> Asked:
         text = str(body["inputText"])
         return Asked(
-            model=model_in(body, "The provided model identifier is invalid."),
+            model=model_of(body),
             input_tokens=len(without_directives(text).split()),
             directive_text=text,
             extra={"dimensions": whole_number(body.get("dimensions")) or 1024},
@@ -188,7 +188,7 @@ def _read_count(request: Request) -> Asked:
     if not isinstance(body, dict):
         raise RequestUnacceptable("The stand-in counts the tokens of input.converse.")
     return Asked(
-        model=request.params["model"],
+        model=model_of(request.params),
         input_tokens=input_tokens(body),
         directive_text=request.raw.decode("utf-8", "replace"),
         extra={},

@@ -34,6 +34,7 @@ _KEY = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
 _VALUE = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}")
 _TIERS = frozenset({"default", "flex", "priority", "reserved"})
 _LATENCY_MS = 1
+_NO_MODEL = "The provided model identifier is invalid."
 
 
 class Converse:
@@ -46,7 +47,7 @@ class Converse:
         limits = body.get("inferenceConfig")
         tier = body.get("serviceTier")
         return Asked(
-            model=model_in(body, "The provided model identifier is invalid."),
+            model=model_of(body),
             stream=self._streams,
             tier=str(tier.get("type") or "") if isinstance(tier, dict) else "",
             input_tokens=input_tokens(body),
@@ -90,6 +91,14 @@ class Converse:
         if answer.reports_usage:
             metadata["usage"] = _usage(answer.counts)
         yield Frame(data=event("metadata", metadata), usage=metadata.get("usage"))
+
+
+def model_of(body: Mapping[str, Any]) -> str:
+    """Read the model of the path: a name without slashes, or an ARN."""
+    model = model_in(body, _NO_MODEL)
+    if "/" in model and not model.startswith("arn:"):
+        raise RequestUnacceptable(_NO_MODEL)
+    return model
 
 
 def input_tokens(body: Mapping[str, Any]) -> int:
