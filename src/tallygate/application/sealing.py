@@ -78,6 +78,11 @@ class SealSchedule:
         self._waiting = 0
         self._sealed_at_ns = now_ns
 
+    def put_off(self, now_ns: int) -> None:
+        """Try again after a while, whatever is booked until then."""
+        self._waiting = 1
+        self._sealed_at_ns = now_ns
+
 
 def seal_due(
     store: SealStore,

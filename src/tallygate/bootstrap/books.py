@@ -22,6 +22,7 @@ from tallygate.adapters.files.rule_books import RuleBookFolder
 from tallygate.adapters.spool.reader import SegmentReader
 from tallygate.adapters.stores.opening import StoredLedger, ledger_at
 from tallygate.application.drain import Drain, DrainReport, Notice, Step, drain_batches
+from tallygate.bootstrap.drain_sealing import DrainSealing
 from tallygate.errors import LedgerUnavailable
 from tallygate.settings import Settings
 
@@ -77,6 +78,7 @@ def drain_what_is_there(
             _tell_batch(reader, done)
             on_batch(report)
         _tell_faults(reader)
+        DrainSealing(ledger).at_the_end()
     return report
 
 
@@ -88,14 +90,17 @@ def follow_spool(places: DrainPlaces, *, until_idle: bool) -> None:
         except LedgerUnavailable as error:
             log.info("ledger_not_ready %s", error)
         log.info("drain_started spool=%s ledger=%s", places.spool, ledger.place)
-        drain = Drain(reader, ledger, books)
+        drain, sealing = Drain(reader, ledger, books), DrainSealing(ledger)
         while not stop.is_set():
             step = drain.step(stop.is_set)
             _tell_batch(reader, step.report)
             _tell_notice(step)
+            if not step.reason:
+                sealing.after_batch(step.report.inserted, stop.is_set)
             if until_idle and step.finished:
                 break
             stop.wait(step.wait_ms / 1000)
+        sealing.at_the_end()
         log.info("drain_ended")
 
 
