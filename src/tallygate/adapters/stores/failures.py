@@ -56,6 +56,19 @@ _POSTGRES_REMEDIES: Final = {
     "57P": "the server is stopping, starting or was restarted; it is tried again",
     "58": "the server's own system failed; see its log",
 }
+_REFUSED_CONNECTIONS: Final = {
+    "too many c": "53300",
+    "connection slots": "53300",
+    "authentication": "28",
+    "pg_hba.conf": "28",
+    "no password": "28",
+    "starting up": "57P",
+    "shutting down": "57P",
+    "not yet accepting": "57P",
+    'role "': "28",
+    'database "': "3D",
+}
+"""A server that lets nobody in says so in words only; libpq keeps no code of it."""
 _POSTGRES_REFUSALS: Final = {
     "23514": CHECK_FAILED,
     "23502": VALUE_MISSING,
@@ -112,6 +125,9 @@ def _from_postgres(error: DBAPIError, place: str) -> LedgerError:
     code = sqlstate_of(error)
     if not code and type(error.orig).__name__ == "DataError":  # psycopg's own, for a NUL
         code = "22021"
+    if not code:
+        words = str(error.orig)
+        code = next((c for phrase, c in _REFUSED_CONNECTIONS.items() if phrase in words), "")
     for prefix, reason in _POSTGRES_REFUSALS.items():
         if code.startswith(prefix):
             diagnosis = getattr(error.orig, "diag", None)
