@@ -28,6 +28,7 @@ from tallygate.application.archiving import Archived, archive_before
 from tallygate.application.ledger_ports import SealStore
 from tallygate.application.sealing import seal_events
 from tallygate.application.verification import InlineChecker, Verification, verify
+from tallygate.domain.kernel.digests import digest_of_bytes
 from tallygate.domain.ledger.archives import ArchivedRange, manifest_from_bytes
 from tallygate.domain.ledger.sealed_rows import SEALED_COLUMNS, SealedRow
 from tallygate.errors import LedgerError, LedgerUnavailable
@@ -235,6 +236,24 @@ def test_rows_are_not_deleted_while_a_file_of_theirs_is_lost(
     assert kept.codes() == ["archive_missing", "archive_unfinished"]
 
 
+@pytest.mark.parametrize("content", [None, b"{}"], ids=["gone", "edited"])
+def test_rows_are_not_deleted_without_the_manifest_that_the_ledger_names(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(kept.store, "delete_archived", lambda *_: 0, raising=False)
+        kept.archive()
+    path = kept.path / "archive-000001.json"
+    path.unlink()
+    if content:
+        path.write_bytes(content)
+
+    with pytest.raises(LedgerError, match=r"archive-000001\.json is not"):
+        kept.archive()
+
+    assert len(kept.seqs()) == 9
+
+
 def test_rows_that_differ_from_their_archive_are_not_deleted(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,7 +326,7 @@ def test_an_archive_made_while_somebody_verifies_is_told_and_not_found(kept: Kep
         verify(kept.store, kept.folder, (), Racing(kept.store, kept.folder))
 
 
-def _range(**changes: int) -> ArchivedRange:
+def _range(**changes: int | str) -> ArchivedRange:
     facts: dict[str, Any] = {
         "number": 1,
         "first_seal": 1,
@@ -347,6 +366,23 @@ def test_a_line_of_archives_that_somebody_made_up_is_found(kept: Kept) -> None:
         pass
 
     assert kept.codes() == ["archive_missing"]
+
+
+def test_a_manifest_of_somebody_else_is_no_manifest(kept: Kept) -> None:
+    kept.path.mkdir()
+    (kept.path / "archive-000001.json").write_bytes(b"{}")
+    kept.store.add_archive(_range(manifest_digest=digest_of_bytes(b"{}")))
+
+    assert kept.codes() == ["archive_edited", "archive_unfinished"]
+
+
+def test_an_empty_ledger_has_nothing_to_archive(tmp_path: Path) -> None:
+    folder = ParquetFolder(tmp_path / "archive")
+
+    archived = archive_before(FakeSealStore(FakeLedger()), folder, FUTURE_NS)
+
+    assert archived.manifest is None
+    assert not archived.finished
 
 
 def test_the_store_tells_its_own_time(kept: Kept) -> None:

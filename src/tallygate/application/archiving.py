@@ -138,6 +138,7 @@ def _old_seals(
     last = store.last_seal()
     groups: list[tuple[Seal, ...]] = []
     group: list[Seal] = []
+    events = 0
     after_seq = done[-1].to_seq if done else BEFORE_ALL
     previous_head = ""
     for seal in store.seals(after=done[-1].last_seal if done else 0):
@@ -147,10 +148,11 @@ def _old_seals(
             break
         previous_head = previous_head or seal.previous_head
         group.append(seal)
+        events += seal.events
         after_seq = seal.to_seq
-        if sum(each.events for each in group) >= FILE_EVENTS:
+        if events >= FILE_EVENTS:
             groups.append(tuple(group))
-            group = []
+            group, events = [], 0
     return ([*groups, tuple(group)] if group else groups), previous_head
 
 

@@ -93,3 +93,13 @@ def test_a_drain_seals_after_a_while_or_after_many_events() -> None:
     schedule.noted(10)
     assert seal_due(store, schedule, 61 * SECOND_NS)
     assert seal_due(store, schedule, 200 * SECOND_NS) is None
+
+
+def test_what_could_not_be_sealed_is_tried_again_after_a_while() -> None:
+    schedule = SealSchedule(every_ns=60 * SECOND_NS, events=10)
+    schedule.noted(10)
+
+    schedule.put_off(0)
+
+    assert not schedule.is_due(59 * SECOND_NS)
+    assert schedule.is_due(60 * SECOND_NS)

@@ -7,6 +7,7 @@ import pytest
 from fakes.entries import event_id
 from tallygate.adapters.stores.tables import EVENTS
 from tallygate.domain.ledger import sealed_rows
+from tallygate.domain.ledger.archives import manifest_from_bytes
 from tallygate.domain.ledger.findings import FindingCode, findings_in_link, findings_in_rows
 from tallygate.domain.ledger.sealed_rows import (
     COLUMN_SETS,
@@ -128,6 +129,29 @@ def test_an_event_in_a_gap_is_an_added_one() -> None:
     (finding,) = findings_in_rows(a_seal(*rows), [rows[0], a_row(3), rows[1]])
 
     assert (finding.code, finding.seq) == (FindingCode.EVENT_ADDED, 3)
+
+
+def test_an_event_that_went_into_a_gap_was_moved_and_not_deleted() -> None:
+    rows = (a_row(2), a_row(5))
+    moved = (3, *rows[0][1:])
+
+    (finding,) = findings_in_rows(a_seal(*rows), [moved, rows[1]])
+
+    assert (finding.code, finding.seq, finding.event_id) == (
+        FindingCode.EVENT_MOVED,
+        3,
+        event_id(2),
+    )
+    assert "sealed at 2" in finding.message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"no json", b"[]", b"{}", b'{"format":"tallygate-archive/2"}', b'{"format":"x","files":7}'],
+)
+def test_a_manifest_that_is_none_is_a_value_error(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"manifest|JSON|character|expected"):
+        manifest_from_bytes(content)
 
 
 def test_a_seal_that_follows_is_no_finding() -> None:

@@ -47,13 +47,15 @@ class ParquetLines:
 
     def __init__(self, path: Path) -> None:
         self._frame = _frame_of(path)
+        self._seqs = self._frame["seq"]
 
     def sealed_rows(
         self, after_seq: int, to_seq: int, limit: int | None = None
     ) -> Sequence[SealedRow]:
-        seq = pl.col("seq")
-        found = self._frame.filter((seq > after_seq) & (seq <= to_seq))
-        columns = (found if limit is None else found.head(limit)).get_columns()
+        start, stop = (self._seqs.search_sorted(seq, "right") for seq in (after_seq, to_seq))
+        size = max(0, stop - start)
+        found = self._frame.slice(start, size if limit is None else min(size, limit))
+        columns = found.get_columns()
         # `rows()` of the frame itself takes twice as long.
         return list(zip(*(column.to_list() for column in columns), strict=True))
 
