@@ -13,10 +13,10 @@ LINT_INSTALLED := .venv-lint/.installed
 RUN := PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$$PATH" LITELLM_LOCAL_MODEL_COST_MAP=True
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint coverage bench policies docs lock clean
+.PHONY: help install demo serve test test-litellm lint coverage bench policies docs lock clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
 
 install: $(INSTALLED) ## make .venv with tallygate in it
 
@@ -29,6 +29,10 @@ serve: $(INSTALLED) ## the proxy of the demo on PORT (4000), for a client of you
 test: $(INSTALLED) ## every test; those against the real opa where it is there
 	@scripts/install-opa
 	@$(RUN) $(BIN)/python -m pytest $(ARGS)
+
+test-litellm: ## the proxy's tests against LiteLLM V, as in V=1.100.5
+	@scripts/install-opa
+	@PYTHON="$(PYTHON)" scripts/test-litellm "$(V)" $(ARGS)
 
 lint: $(INSTALLED) $(LINT_INSTALLED) ## ruff, mypy, layers, policies, tidiness
 	@$(RUN) $(BIN)/ruff check . scripts/write-*
