@@ -160,6 +160,15 @@ def test_an_event_that_was_edited_is_never_archived(kept: Kept) -> None:
     assert not kept.store.archives()
 
 
+def test_a_seal_whose_events_are_gone_is_never_archived(kept: Kept) -> None:
+    kept.tampering.delete(*map(event_id, (1, 2, 3)))
+
+    with pytest.raises(LedgerError, match="was deleted"):
+        kept.archive()
+
+    assert not kept.store.archives()
+
+
 class _Stopped(Exception):
     pass
 

@@ -34,7 +34,9 @@ _WRITTEN: Final = pl.Schema(
 
 def write_parquet(path: Path, rows: Sequence[SealedRow]) -> None:
     """Write rows to a file; whether it is on the disk is the caller's to see to."""
-    frame = pl.DataFrame(rows, schema=_WRITTEN, orient="row")
+    # Column by column: row by row it takes twice as long and twice the memory.
+    columns = dict(zip(SEALED_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
+    frame = pl.DataFrame(columns, schema=_WRITTEN)
     frame = frame.with_columns(pl.col(_BOOLEANS).cast(pl.Boolean))
     try:
         frame.write_parquet(path, compression="zstd")
