@@ -106,6 +106,7 @@ def _append(connection: Connection, entries: Sequence[Entry]) -> Appended:
         others = {entry.event.event_id: entry.event for entry in reversed(entries)}
         again.extend(others[event_id] for event_id in late)
     conflicts: dict[str, None] = {}
+    subjects.settle(_hashes_in(again), mint=False)
     for event in again:
         if not _is_same(event, stored[event.event_id], subjects):
             _keep_conflict(connection, event, subjects)
@@ -133,7 +134,6 @@ def _is_same(event: Event, line: _Stored, subjects: _Subjects) -> bool:
     if event.kind is EventKind.USAGE and line.kind == EventKind.USAGE.value:
         return True
     owner = event.ownership
-    subjects.settle(_hashes_in([event]), mint=False)
     facts = facts_of(
         event,
         subjects.ref_as_stored(owner.tenant_id_hash, line.tenant_ref),

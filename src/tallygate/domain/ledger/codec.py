@@ -55,6 +55,8 @@ class _Table:
     required: frozenset[str]
     names: tuple[str, ...]
     """All keys, in the order in which the writer writes them."""
+    keepers: tuple[Callable[[object, object], None], ...]
+    """What sets each field, in the same order."""
     known: set[tuple[type, ...]]
     """Types of all values, in that order, that were checked one by one and found right."""
     schema: Mapping[str, object]
@@ -132,18 +134,30 @@ def _awkward_bytes_from_record(record: SpoolRecord) -> bytes:
 def _instance(table: _Table, value: object, path: str) -> object:
     if type(value) is not dict:
         raise _mistyped(path, "an object", value)
-    # What our own writer wrote: the same keys in the same order, and types that were right before.
     ordered = tuple(value) == table.names
     types = tuple(map(type, value.values()))
-    if not ordered or types not in table.known:
-        _check(table, value, path)
-        if ordered and len(table.known) < _MOST_KNOWN:
-            table.known.add(types)
+    if ordered and types in table.known:
+        return _made_as_before(table, value, path)
+    _check(table, value, path)
+    if ordered and len(table.known) < _MOST_KNOWN:
+        table.known.add(types)
     for name, read in table.read.items():
-        raw = value.get(name)
-        if raw is not None or name in value:
-            value[name] = read(raw, f"{path}.{name}")
+        if name in value:
+            value[name] = read(value[name], f"{path}.{name}")
     made: object = table.made(**value)
+    return made
+
+
+def _made_as_before(table: _Table, value: dict[str, object], path: str) -> object:
+    """Make an instance of what our own writer wrote: keys in order, types that were right."""
+    for name, read in table.read.items():
+        raw = value[name]
+        if raw is not None:
+            value[name] = read(raw, f"{path}.{name}")
+    made: object = object.__new__(table.made)
+    # As the frozen class's own __init__ does it, without a keyword for each field.
+    for keep, field in zip(table.keepers, value.values(), strict=True):
+        keep(made, field)
     return made
 
 
@@ -217,6 +231,7 @@ def _instance_reader(table: _Table) -> _Read:
 
 def _table_of(made: type, tables: dict[type, _Table]) -> _Table:
     """Build the table of a dataclass after those of the dataclasses that it holds."""
+    assert not hasattr(made, "__post_init__"), made
     plain: dict[str, tuple[type, ...]] = {}
     read: dict[str, _Read] = {}
     required: list[str] = []
@@ -238,6 +253,7 @@ def _table_of(made: type, tables: dict[type, _Table]) -> _Table:
         read,
         frozenset(required),
         tuple(properties),
+        tuple(getattr(made, name).__set__ for name in properties),
         set(),
         {
             "type": "object",
