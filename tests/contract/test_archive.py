@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,13 @@ from tallygate.application.ledger_ports import SealStore
 from tallygate.application.sealing import seal_events
 from tallygate.application.verification import InlineChecker, Verification, verify
 from tallygate.domain.kernel.digests import digest_of_bytes
-from tallygate.domain.ledger.archives import ArchivedRange, manifest_from_bytes
+from tallygate.domain.ledger.archives import (
+    ArchivedRange,
+    Manifest,
+    bytes_of_manifest,
+    manifest_from_bytes,
+    range_of,
+)
 from tallygate.domain.ledger.sealed_rows import SEALED_COLUMNS, SealedRow
 from tallygate.errors import LedgerError, LedgerUnavailable
 
@@ -383,6 +389,45 @@ def test_a_manifest_of_somebody_else_is_no_manifest(kept: Kept) -> None:
     kept.store.add_archive(_range(manifest_digest=digest_of_bytes(b"{}")))
 
     assert kept.codes() == ["archive_edited", "archive_unfinished"]
+
+
+def _written_only(kept: Kept) -> Manifest:
+    """Write files and manifest, and tell the ledger nothing."""
+    with kept.folder.one_writer():
+        manifest = archiving._new_archive(kept.store, kept.folder, FUTURE_NS, lambda *_: None)
+    assert manifest is not None
+    return manifest
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        pytest.param({"files": ()}, id="that names no file"),
+        pytest.param({"to_seq": 3, "events": 3}, id="of another range than its line"),
+    ],
+)
+def test_a_forged_manifest_hides_no_edit(kept: Kept, forged: dict[str, Any]) -> None:
+    """Its line in `archives` carries the right digest; only what it says is not true."""
+    manifest = _written_only(kept)
+    real = range_of(manifest)
+    content = bytes_of_manifest(replace(manifest, **forged))
+    kept.folder.write_manifest("archive-000001.json", content)
+    kept.store.add_archive(replace(real, manifest_digest=digest_of_bytes(content)))
+    kept.tampering.edit(event_id(2), cost_e12=1)
+
+    assert kept.codes() == ["archive_edited", "archive_unfinished"]
+
+
+def test_an_archive_of_too_short_a_range_hides_no_edit(kept: Kept) -> None:
+    """The files are whole, the line in `archives` leaves edited rows outside its range."""
+    manifest = _written_only(kept)
+    short = replace(manifest, to_seq=3, events=3)
+    kept.folder.write_manifest("archive-000001.json", bytes_of_manifest(short))
+    kept.tampering.edit(event_id(5), cost_e12=1)
+    kept.tampering.delete(*map(event_id, (1, 2, 3)))
+    kept.store.add_archive(range_of(short))
+
+    assert kept.codes() == ["archive_unfinished"]
 
 
 def test_an_empty_ledger_has_nothing_to_archive(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from tallygate.domain.ledger.archives import (
     Manifest,
     manifest_from_bytes,
     manifest_name,
+    range_of,
 )
 from tallygate.domain.ledger.findings import (
     Anchor,
@@ -91,6 +92,8 @@ class _Chain:
         self._files = files
         self._findings = findings
         self.last: Seal | None = None
+        self.archived: Seal | None = None
+        """The last one whose events are said to be in files."""
         self.seals = 0
         self.events = 0
         self.heads: dict[int, tuple[str, int, int]] = {}
@@ -124,6 +127,8 @@ class _Chain:
 
     def _passed(self, seal: Seal) -> None:
         self.last = seal
+        if seal.number in self._files:
+            self.archived = seal
         self.seals += 1
         self.events += seal.events
         self.heads[seal.number] = (seal.head, seal.chain_events, seal.to_seq)
@@ -139,14 +144,15 @@ def verify(
     """Check everything; `on_progress` hears how many events of how many are done."""
     findings = _Findings()
     ranges = store.archives()
-    files = _archived_files(store, archive, ranges, findings)
     newest = store.last_seal()
+    files = _archived_files(archive, ranges, newest.number if newest else 0, findings)
     chain = _Chain(store, files, findings)
     done = 0
     for checked in checker.check(chain.spans()):
         findings.add(checked.findings)
         done += checked.events
         on_progress(done, newest.chain_events if newest else 0)
+    findings.add(_left_rows(store, chain))
     findings.add(findings_in_anchors(anchors, chain.heads))
     if list(store.archives()) != list(ranges):
         raise LedgerUnavailable("events were archived while they were verified; run verify again.")
@@ -166,33 +172,53 @@ def verify(
 
 
 def _archived_files(
-    store: SealStore,
-    archive: ArchiveFolder,
-    ranges: Sequence[ArchivedRange],
-    findings: _Findings,
+    archive: ArchiveFolder, ranges: Sequence[ArchivedRange], seals: int, findings: _Findings
 ) -> dict[int, ArchiveFile | None]:
-    """Map each archived seal to its file; to None where there is none."""
+    """Map each archived seal to its file; to None where there is none, which is a finding."""
     files: dict[int, ArchiveFile | None] = {}
     for archived in ranges:
-        files.update(dict.fromkeys(range(archived.first_seal, archived.last_seal + 1)))
-        left = store.count_rows(archived.from_seq - 1, archived.to_seq)
-        if left:
-            message = (
-                f"{left} events of archive {archived.number} still stand in the database, where "
-                "reports count them; run `tallygate ledger archive` again to finish"
-            )
-            findings.add([_about_archive(FindingCode.ARCHIVE_UNFINISHED, archived, message)])
+        own = range(max(archived.first_seal, 1), min(archived.last_seal, seals) + 1)
+        files.update(dict.fromkeys(own))
         manifest = _manifest(archive, archived, findings)
-        for file in manifest.files if manifest else ():
-            if not archive.has(file.name):
-                message = (
-                    f"{file.name} of archive {archived.number} is not in {archive.place}; bring "
-                    "it back or name its folder with --archive"
-                )
-                findings.add([_about_archive(FindingCode.ARCHIVE_MISSING, archived, message)])
+        if manifest is None:
+            continue
+        unnamed = set(own)
+        for file in manifest.files:
+            covered = [number for number in own if file.first_seal <= number <= file.last_seal]
+            unnamed.difference_update(covered)
+            if archive.has(file.name):
+                files.update(dict.fromkeys(covered, file))
                 continue
-            files.update(dict.fromkeys(range(file.first_seal, file.last_seal + 1), file))
+            message = (
+                f"{file.name} of archive {archived.number} is not in {archive.place}; bring it "
+                "back or name its folder with --archive"
+            )
+            findings.add([_about_archive(FindingCode.ARCHIVE_MISSING, archived, message)])
+        if unnamed:
+            message = f"the manifest names no file for seal {min(unnamed)}"
+            findings.add([_about_archive(FindingCode.ARCHIVE_EDITED, archived, message)])
     return files
+
+
+def _left_rows(store: SealStore, chain: _Chain) -> list[Finding]:
+    """Find what stands in the database up to the last seal that is said to be archived."""
+    if chain.archived is None:
+        return []
+    left = store.count_rows(BEFORE_ALL, chain.archived.to_seq)
+    if not left:
+        return []
+    message = (
+        f"{left} events up to seq {chain.archived.to_seq} are archived and still stand in the "
+        "database, where reports count them; run `tallygate ledger archive` again to finish"
+    )
+    return [
+        Finding(
+            code=FindingCode.ARCHIVE_UNFINISHED,
+            message=message,
+            seal=chain.archived.number,
+            seq=chain.archived.to_seq,
+        )
+    ]
 
 
 def _manifest(
@@ -208,9 +234,11 @@ def _manifest(
     content = archive.read_manifest(name)
     if digest_of_bytes(content) == archived.manifest_digest:
         try:
-            return manifest_from_bytes(content)
+            manifest = manifest_from_bytes(content)
         except ValueError:
-            pass  # a line of `archives` that somebody made up, for a file of his own
+            manifest = None  # a line of `archives` that somebody made up, for a file of his own
+        if manifest is not None and range_of(manifest) == archived:
+            return manifest
     message = f"{name} is not the manifest that the ledger wrote down"
     findings.add([_about_archive(FindingCode.ARCHIVE_EDITED, archived, message)])
     return None

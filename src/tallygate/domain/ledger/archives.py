@@ -119,6 +119,9 @@ def manifest_from_bytes(content: bytes) -> Manifest:
         if found.pop("format") != _FORMAT:
             raise ValueError("the manifest is of another format")
         files = tuple(ArchiveFile(**file) for file in found.pop("files"))
+        for file in files:  # a name that leads elsewhere is no name of ours
+            if file.name != file_name(file.first_seal, file.last_seal):
+                raise ValueError("the manifest names a file that is none of an archive")
         return Manifest(files=files, seals=tuple(found.pop("seals")), **found)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError("the manifest cannot be read") from error
