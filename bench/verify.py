@@ -4,8 +4,9 @@ How fast a ledger is sealed and proven: `PYTHONPATH=tests python bench/verify.py
 Books N events (a million by default) into a new SQLite file, or into the empty database at URL
 (a postgresql:// address): the first 10,000 as a drain does, the rest as copies of them with ids of
 their own, made in SQL within the database's own rules. Seals them, verifies them with all cores,
-archives all but the newest seal, and verifies again, files and rows. Prints events a second and
-the most memory that this process, and the largest of its workers, ever held.
+archives all but the newest seal, and verifies again, files and rows. Prints events a second,
+how many cores that took, and the most memory that this process, and the largest of its workers,
+ever held.
 """
 
 from __future__ import annotations
@@ -71,19 +72,31 @@ def appended(ledger, count):
         )
 
 
+def processor_s():
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
 def told(what, count, started):
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started[0]
+    cores = (processor_s() - started[1]) / seconds
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     print(
-        f"{what:16} {seconds:7.1f} s  {count / seconds:9,.0f} events/s  "
+        f"{what:16} {seconds:7.1f} s  {count / seconds:9,.0f} events/s  on {cores:.2f} cores  "
         f"{own:5} MB, worker {workers} MB",
         flush=True,
     )
 
 
+def begun():
+    return time.perf_counter(), processor_s()
+
+
 def verified(what, opened, count):
-    started = time.perf_counter()
+    started = begun()
     verification = opened.verify(None, lambda _done, _all: None)
     told(what, count, started)
     assert verification.holds, verification.findings[:3]
@@ -97,14 +110,14 @@ def main():
         ledger = ledger_at(url)
         folder = Path(name) / "archive"
         opened = SealedLedger(SqlSealStore(ledger), ParquetFolder(folder), url, folder)
-        started = time.perf_counter()
+        started = begun()
         booked(ledger, count)
         told("book", count, started)
-        started = time.perf_counter()
+        started = begun()
         seal_events(opened.store)
         told("seal", count, started)
         verified("verify", opened, count)
-        started = time.perf_counter()
+        started = begun()
         done = archive_before(opened.store, opened.archive, time.time_ns() + 10**9)
         told("archive", done.manifest.events, started)
         size = sum(file.bytes for file in done.manifest.files)
