@@ -1,1 +1,1 @@
-"""Ledger stores: tables, their migrations, and the SQLite adapter of the `Ledger` port."""
+"""Ledger stores: tables, their migrations, and the `Ledger` port on SQLite and on PostgreSQL."""

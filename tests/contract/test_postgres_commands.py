@@ -1,0 +1,67 @@
+"""The commands on a ledger whose address stands in the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from fakes.entries import a_call, an_event, event_id, opened, settled
+from tallygate.adapters.spool.writer import SegmentSpool
+from tallygate.cli import main
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("events", "trace show x", "doctor --format json")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TALLYGATE_LEDGER_URL", postgres_url)
+    monkeypatch.setenv("TALLYGATE_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("TALLYGATE_POLICIES", str(ROOT / "policies"))
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def test_what_the_drain_books_the_other_commands_show(tmp_path: Path) -> None:
+    event = an_event(1, call=a_call(trace_id="tr_1"))
+    spool = SegmentSpool(tmp_path / "state" / "spool")
+    spool.append(opened(event))
+    spool.append(settled(event))
+    spool.close()
+
+    drained = run("drain", "--format", "json")
+    events = run("events", "--format", "json")
+    trace = run("trace", "show", "tr_1", "--format", "json")
+    doctor = run("doctor", "--format", "json")
+
+    assert orjson.loads(drained.stdout)["inserted"] == 1, drained.output
+    assert [row["event_id"] for row in orjson.loads(events.stdout)] == [event_id(1)]
+    assert "0.0151" in trace.stdout
+    assert "1 events, 0 unpriced" in doctor.stdout
+
+
+def test_a_reader_of_a_ledger_that_is_not_there_is_told_what_makes_one() -> None:
+    shown = run("events")
+
+    assert shown.exit_code != 0
+    assert "there is no ledger at postgresql://" in shown.output
+    assert "is made by the drain" in shown.output
+
+
+def test_a_server_that_is_away_is_named_without_who_or_the_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TALLYGATE_LEDGER_URL", "postgresql://someone:hunter2@127.0.0.1:1/ledger")
+
+    told = [run(*command.split()).output for command in COMMANDS]
+
+    for each in told:
+        assert "postgresql://127.0.0.1:1/ledger" in each
+        assert "someone" not in each
+        assert "hunter2" not in each
