@@ -17,7 +17,8 @@ from litellm.proxy.auth.route_checks import RouteChecks
 from litellm.types.utils import CallTypes
 
 from tallygate.proxy.call_types import CALL_TYPES, Metering
-from tallygate.proxy.routes import RULES, UNKNOWN, WEBSOCKET, rule_of
+from tallygate.proxy.route_table import WEBSOCKET
+from tallygate.proxy.routes import RULES, UNKNOWN, rule_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", WEBSOCKET)
@@ -147,7 +148,7 @@ def test_what_is_decided_after_authentication_is_authenticated_where_we_see_it()
             "/v1beta/models/{model_name:path}:generateContent",
             True,
             "pre_call",
-            "counted",
+            "metered",
         ),
         (
             "POST",
@@ -155,7 +156,7 @@ def test_what_is_decided_after_authentication_is_authenticated_where_we_see_it()
             "/bedrock/model/{model:path}/converse",
             True,
             "pre_call",
-            "counted",
+            "metered",
         ),
         ("POST", "/bedrock/knowledgebases/x/retrieve", "/bedrock", True, "auth", "counted"),
         ("POST", "/anthropic/v1/messages", "/anthropic", True, "auth", "counted"),
@@ -167,7 +168,7 @@ def test_what_is_decided_after_authentication_is_authenticated_where_we_see_it()
             "/v1/threads/{thread_id}/runs",
             True,
             "auth",
-            "counted",
+            "metered",
         ),
         ("GET", "/threads/thread_1", "/v1/threads/{thread_id}", False, "auth", "free"),
         (

@@ -14,7 +14,7 @@ from litellm.types.utils import EmbeddingResponse, ModelResponse, Usage
 
 from tallygate.domain.attribution.propagation import Trace
 from tallygate.domain.ledger.events import Outcome, Status, UsageSource
-from tallygate.proxy import wire
+from tallygate.proxy import asking, wire
 from tallygate.proxy.routes import UNKNOWN, rule_of
 from tallygate.proxy.sending import Target
 from tallygate.proxy.state import Attempt, CallState
@@ -489,4 +489,4 @@ def test_the_first_token_is_timed_by_litellms_own_two_instants(
     ],
 )
 def test_the_bodys_metadata_is_the_clients(data: dict[str, Any], expected: object) -> None:
-    assert wire.body_metadata(data) == expected
+    assert asking.body_metadata(data) == expected

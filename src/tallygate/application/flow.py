@@ -186,6 +186,12 @@ class RequestLine:
         )
         self.spool.append(SpoolRecord(Stage.SETTLED, correction))
 
+    def record_usage(self, event: Event) -> None:
+        """Write what an attempt used, where that is known apart from it."""
+        assert event.kind is EventKind.USAGE, event.kind
+        assert event.outcome is not None, event.event_id
+        self.spool.append(SpoolRecord(Stage.SETTLED, event))
+
     def record(self, admission: Admission, attempt: AttemptFacts, outcome: Outcome) -> None:
         """Write an attempt that is complete as soon as it is known, such as a cache hit."""
         event = self._event(EventKind.ATTEMPT, admission, attempt)

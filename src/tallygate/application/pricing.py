@@ -25,7 +25,7 @@ from tallygate.domain.ledger.events import (
 )
 from tallygate.domain.pricing.rating import RatedMeter, rate, total_of
 from tallygate.domain.pricing.rule_book import Conditions, RuleBook
-from tallygate.domain.usage.meters import NormalisedUsage
+from tallygate.domain.usage.meters import Meter, NormalisedUsage
 from tallygate.domain.usage.normalisers import COUNTED_FORMAT, normalise
 from tallygate.domain.usage.operations import BATCH, FREE_OPERATIONS, USAGE_APART
 from tallygate.errors import PricingError, UsageMissing, UsageUnreadable
@@ -51,6 +51,11 @@ _MAY_BE_BILLED: Final = frozenset({408, 504, 524})
 _TIER_KEYS: Final = ("service_tier", "serviceTier", "trafficType")
 """OpenAI's and Anthropic's name, and Google's two."""
 
+DECLARED: Final = "declared"
+"""Usage format of a request whose price the proxy's config states (`cost_per_request`)."""
+DECLARED_RULE: Final = "litellm-config/cost_per_request"
+"""Billing rule of such a request: no rule book of ours, so it has no digest either."""
+
 _STORABLE: Final = Decimal(9_000_000)
 """Dollars that one entry can hold: 64 bits of 10**-12."""
 
@@ -68,7 +73,10 @@ def price_of(event: Event, books: RuleBooks) -> Price:
     if event.attempt.operation in FREE_OPERATIONS or outcome.detail == USAGE_APART:
         return _FREE
 
-    price = _price(event.attempt, outcome, event.occurred_at_ns, books)
+    if outcome.usage_format == DECLARED and outcome.usage:
+        price = _declared(outcome.usage)
+    else:
+        price = _price(event.attempt, outcome, event.occurred_at_ns, books)
     if outcome.status is Status.CACHE_HIT:
         return Price(
             status=PriceStatus.NOT_BILLED,
@@ -82,6 +90,25 @@ def price_of(event: Event, books: RuleBooks) -> Price:
     if price.unpriced_reason == UsageMissing.code and _answered_with_an_error(outcome):
         return _FREE
     return price
+
+
+def _declared(usage: Mapping[str, Any]) -> Price:
+    """Take the price per request that the proxy's own config gives a pass-through endpoint."""
+    try:
+        unit_price = Decimal(str(usage["unit_price"]))
+        requests = int(usage["requests"])
+        cost = unit_price * requests
+        if not 0 <= cost <= _STORABLE:
+            return _unpriced(UsageUnreadable("the declared price cannot be booked"))
+    except (KeyError, ValueError, ArithmeticError):
+        return _unpriced(UsageUnreadable("the declared price cannot be read"))
+    line = ChargeLine(meter=Meter.REQUESTS, quantity=requests, unit_price=unit_price, cost=cost)
+    return Price(
+        status=PriceStatus.PRICED,
+        cost=cost,
+        lines=(line,),
+        billing_rule_version=DECLARED_RULE,
+    )
 
 
 def _answered_with_an_error(outcome: Outcome) -> bool:

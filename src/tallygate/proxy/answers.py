@@ -13,13 +13,23 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 from botocore.eventstream import EventStreamBuffer, EventStreamError
+
+_HOLDERS: Final = ("message", "response", "data")
+"""Where an event holds the answer: Anthropic's first, OpenAI's Responses, LiteLLM's of threads."""
+
+_TURN_ENDS: Final = {
+    "response.done": "openai_realtime",
+    "response.completed": "openai_responses",
+    "response.incomplete": "openai_responses",
+}
 
 LARGEST: Final = 32 * 1024 * 1024
 """Of a body that must be whole to be read, and of one event of a stream."""
@@ -34,6 +44,8 @@ class Seen:
     model: str | None = None
     response_id: str | None = None
     service_tier: str | None = None
+    has_failed: bool = False
+    """The stream itself says that it broke."""
     is_complete: bool = False
     """Whether the usage is the last word: a stream that broke off may have held only a part."""
 
@@ -41,7 +53,8 @@ class Seen:
         """Take one JSON value: a whole answer, or one event of a stream."""
         if not isinstance(value, Mapping):
             return
-        for name in ("message", "response"):  # Anthropic's first event, OpenAI's Responses
+        self.has_failed |= value.get("type") == "error" or isinstance(value.get("error"), Mapping)
+        for name in _HOLDERS:
             inner = value.get(name)
             if isinstance(inner, Mapping):
                 self._take(inner)
@@ -67,12 +80,16 @@ class Reader:
         self._kind = "skip"
         self._held = bytearray()
         self._frames = EventStreamBuffer()
+        self._unpack: Callable[[bytes], bytes] = bytes
 
     def starts(self, status: int, headers: Mapping[bytes, bytes]) -> None:
         """Take the status line and the headers, whose names are lower case."""
         self.status = status
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        encoding = headers.get(b"content-encoding", b"identity").lower()
+        if encoding == b"gzip":
+            self._unpack = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
+        elif encoding != b"identity":
             return
         if kind == b"text/event-stream":
             self._kind = "events"
@@ -85,6 +102,10 @@ class Reader:
         """Take a part of the body."""
         if self.first_part_ns is None and data:
             self.first_part_ns = now_ns
+        try:
+            data = self._unpack(data)
+        except zlib.error:
+            self._kind = "skip"
         if self._kind == "frames":
             self._read_frames(data)
         elif self._kind != "skip":
@@ -137,9 +158,37 @@ class Reader:
             self.seen.take(each)
 
 
+def is_only_usage(data: bytes) -> bool:
+    """Whether one server-sent event has usage and no choice."""
+    try:
+        value = orjson.loads(data.strip().removeprefix(b"data:"))
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(value, Mapping) and not value.get("choices") and bool(value.get("usage"))
+
+
+def turn_in(data: str | bytes) -> tuple[Mapping[str, Any], str] | None:
+    """Find the usage of a finished turn in one event of a session, and its format."""
+    if ("usage" if isinstance(data, str) else b"usage") not in data:  # type: ignore[operator]  # both are of one kind
+        return None
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(value, Mapping):
+        return None
+    answer = value.get("response")
+    if value.get("type") in _TURN_ENDS and isinstance(answer, Mapping):
+        usage = answer.get("usage")
+        if isinstance(usage, Mapping):
+            return usage, _TURN_ENDS[value["type"]]
+    google = value.get("usageMetadata")
+    return (google, "gemini") if isinstance(google, Mapping) else None
+
+
 def _may_tell(data: bytes | bytearray) -> bool:
     """Whether an event may hold what is looked for; most hold a piece of text only."""
-    return b"usage" in data
+    return b"usage" in data or b'"error"' in data
 
 
 def _usage_in(value: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:

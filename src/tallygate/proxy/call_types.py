@@ -73,6 +73,8 @@ CALL_TYPES: Final[Mapping[str, Metering]] = MappingProxyType(
 """Every member of LiteLLM's `CallTypes`, by value."""
 
 
+MCP_TOOL: Final = "call_mcp_tool"
+
 UNWATCHED: Final = frozenset({"_arealtime", "_aresponses_websocket"})
 """What goes out over a WebSocket, where no HTTP client is seen sending."""
 

@@ -14,13 +14,13 @@ from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.attribution.ownership import Claims
 from tallygate.domain.attribution.propagation import TRACE_HEADER_OUT, read_trace
 from tallygate.domain.policy.question import CallShape
-from tallygate.proxy import wire
-from tallygate.proxy.answers import Reader
-from tallygate.proxy.call_types import Metering
+from tallygate.proxy import asking
+from tallygate.proxy.answers import Reader, is_only_usage
+from tallygate.proxy.call_types import MCP_TOOL, Metering
 from tallygate.proxy.journal import Journal
 from tallygate.proxy.refused import RefusedByPolicy
 from tallygate.proxy.routes import RouteRule
-from tallygate.proxy.state import Attempt, CallState, current_call
+from tallygate.proxy.state import Attempt, CallState, Session, current_call
 
 log = logging.getLogger("tallygate.proxy")
 
@@ -39,6 +39,8 @@ _TAKES_HEADERS: Final = frozenset(
 """Call types whose `extra_headers` LiteLLM sends on to the provider as headers."""
 _OURS_TO_SEND: Final = frozenset({"traceparent", TRACE_HEADER_OUT})
 """A caller's `extra_headers` of these names, in any spelling, would go out beside the gate's."""
+_MESSAGES: Final = "/v1/messages"
+"""Its streams are Anthropic's own events, of which LiteLLM logs nothing when one breaks off."""
 _HASHED: Final = re.compile(r"(hashed-jwt-)?[0-9a-f]{64}")
 
 
@@ -59,10 +61,13 @@ class Calls:
             started_at_ns=self._line.clock.now_ns(),
             headers=headers,
             trace=read_trace(headers, self._line.new_id().replace("-", "")),
+            query=scope.get("query_string", b""),
             client_retry_count=_retry_count(headers),
             rule=rule,
             observe=self._observe,
+            session=Session() if scope.get("type") == "websocket" else None,
             answer=Reader() if rule.is_passed else None,
+            overheard=Reader() if rule.pattern == _MESSAGES else None,
         )
 
     def before_response(self, state: CallState) -> list[tuple[bytes, bytes]]:
@@ -87,14 +92,27 @@ class Calls:
     def answer_begins(
         self, state: CallState, status: int, headers: Iterable[tuple[bytes, bytes]]
     ) -> None:
-        if state.answer is not None:
-            state.answer.starts(status, {name.lower(): value for name, value in headers})
+        for reader in state.readers():
+            reader.starts(status, {name.lower(): value for name, value in headers})
+
+    def is_hidden(self, state: CallState, data: bytes) -> bool:
+        """Whether a part of a stream is only the usage that the gate, not the client, asked for."""
+        return state.hides_usage and b'"usage"' in data and is_only_usage(data)
 
     def answer_part(self, state: CallState, data: bytes, *, more: bool) -> None:
-        if state.answer is not None:
-            state.answer.part(data, self._line.clock.now_ns())
+        for reader in state.readers():
+            reader.part(data, self._line.clock.now_ns())
             if not more:
-                state.answer.ends()
+                reader.ends()
+
+    def frame(self, state: CallState, message: Mapping[str, Any]) -> None:
+        """Take what a WebSocket sends to the client: the provider's own events."""
+        if state.session is None:
+            return
+        if message["type"] == "websocket.close":
+            state.session.close_code = message.get("code", 1000)
+        elif message["type"] == "websocket.send":
+            self._journal.rounds.frame(state, message.get("text") or message.get("bytes") or b"")
 
     def end_call(self, state: CallState) -> None:
         self._journal.end_call(state)
@@ -126,18 +144,19 @@ class Calls:
         if not state.rule.governed:
             return
         if state.admission is None:
-            model = data.get("model")
+            model, *others = asking.models_asked(data, state.query)
             shape = CallShape(
                 route=state.rule.pattern,
                 call_type=call_type,
-                model=model if isinstance(model, str) else None,
+                model=model,
+                other_models=tuple(name for name in others if name is not None),
                 stream=data.get("stream") is True,
                 is_known=state.rule.known,
             )
             request = CallRequest(
                 call_id=state.call_id,
                 started_at_ns=state.started_at_ns,
-                claims=Claims(state.headers, wire.body_metadata(data)),
+                claims=Claims(state.headers, asking.body_metadata(data)),
                 principal=state.principal,
                 trace=state.trace,
                 shape=shape,
@@ -151,6 +170,11 @@ class Calls:
             self._say_if_blind(state.admission)
         if state.admission.refusal is not None:
             raise RefusedByPolicy(state.admission.refusal)
+        if (
+            call_type == MCP_TOOL and "mcp_tool_name" in data
+        ):  # LiteLLM asks twice on its own routes
+            name = _text_of(data["mcp_tool_name"])
+            self._journal.rounds.tool_called(state, state.admission, name)
 
     def _say_if_blind(self, admission: Admission) -> None:
         """Log the moment at which the policy stops answering, and the one at which it is back."""
@@ -161,15 +185,28 @@ class Calls:
 
     # The hooks around a provider call.
 
-    def begin_attempt(self, kwargs: dict[str, Any], call_type: str) -> dict[str, Any] | None:
+    def begin_attempt(self, kwargs: dict[str, Any], call_type: str) -> dict[str, Any]:
         """Begin an attempt, and give the provider the trace where it takes headers."""
         state = self._state()
         attempt = self._journal.begin(state, kwargs, call_type)
-        if call_type not in _TAKES_HEADERS:
-            return None
+        if call_type == "atext_completion" and kwargs.get("stream") is True:
+            self._ask_for_usage(state, kwargs)
+        return self._with_trace(state, attempt, kwargs, call_type)
+
+    def _ask_for_usage(self, state: CallState, kwargs: dict[str, Any]) -> None:
+        """Have a stream of text say what it used, which LiteLLM does for chats only."""
+        options = kwargs.get("stream_options")
+        if options is None or isinstance(options, dict):
+            state.hides_usage = (options or {}).get("include_usage") is not True
+            kwargs["stream_options"] = {**(options or {}), "include_usage": True}
+            state.answer = state.answer or Reader()
+
+    def _with_trace(
+        self, state: CallState, attempt: Attempt, kwargs: dict[str, Any], call_type: str
+    ) -> dict[str, Any]:
         headers = kwargs.get("extra_headers") or {}
-        if not isinstance(headers, Mapping):
-            return None  # LiteLLM's to refuse
+        if call_type not in _TAKES_HEADERS or not isinstance(headers, Mapping):
+            return kwargs  # what is no mapping is LiteLLM's to refuse
         others = {name: v for name, v in headers.items() if name.lower() not in _OURS_TO_SEND}
         kwargs["extra_headers"] = {**others, **_trace_headers(state, attempt)}
         return kwargs
@@ -217,7 +254,7 @@ class Calls:
                 call_id=state.call_id,
                 started_at_ns=state.started_at_ns,
                 claims=Claims(state.headers),
-                principal=state.principal,
+                principal=Principal() if state.rule.is_own else state.principal,
                 trace=state.trace,
                 shape=CallShape(
                     route=state.rule.pattern, call_type=UNKNOWN_CALL_TYPE, model=None, stream=False

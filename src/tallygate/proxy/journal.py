@@ -26,9 +26,12 @@ from typing import Any
 from tallygate.application.flow import Admission, RequestLine
 from tallygate.domain.kernel.instants import NS_PER_SECOND
 from tallygate.domain.ledger.events import NOT_SENT, Outcome, Status, UsageSource
-from tallygate.domain.usage.operations import FREE_OPERATIONS
-from tallygate.proxy import wire
+from tallygate.domain.usage.operations import FREE_OPERATIONS, USAGE_APART
+from tallygate.proxy import passing, wire
+from tallygate.proxy.call_types import MCP_TOOL
+from tallygate.proxy.later import Later, is_under_way
 from tallygate.proxy.recorder import Recorder
+from tallygate.proxy.rounds import Rounds, led_to_by_tool
 from tallygate.proxy.sends import Sends
 from tallygate.proxy.state import (
     Attempt,
@@ -46,6 +49,8 @@ class Journal:
         self._line = line
         self._grace_ns = int(settle_grace_s * NS_PER_SECOND)
         self._recorder = Recorder(line)
+        self._later = Later(self._recorder)
+        self.rounds = Rounds(self._recorder, self._later)
         self.sends = Sends(self._recorder)
 
     def begin(self, state: CallState, kwargs: Mapping[str, Any], call_type: str) -> Attempt:
@@ -69,6 +74,8 @@ class Journal:
 
     def on_wire(self, state: CallState, admission: Admission, details: Mapping[str, Any]) -> None:
         """Make the attempt ready: LiteLLM is about to send it."""
+        if details.get("call_type") == MCP_TOOL:
+            return  # the pre-call hook has its name
         now_ns = self._line.clock.now_ns()
         attempt = current_attempt.get()
         if attempt is not None and attempt.is_mocked:
@@ -86,10 +93,11 @@ class Journal:
         attempt.call, attempt.admission = state, admission
         retry_of = failures[-1].event_id if failures else None
         if state.rule.is_passed and attempt.asked_model is None:
-            attempt.facts = wire.passed_facts(attempt, details, now_ns)
-            attempt.declared_price = wire.declared_price(details)
+            attempt.facts = passing.passed_facts(attempt, details, now_ns)
+            attempt.declared_price = passing.declared_price(details)
         else:
-            attempt.facts = wire.attempt_facts(attempt, details, now_ns, retry_of)
+            caused_by = led_to_by_tool(state)
+            attempt.facts = wire.attempt_facts(attempt, details, now_ns, retry_of, caused_by)
         self.sends.ready(attempt)
 
     def answered(self, state: CallState, response: object) -> None:
@@ -109,6 +117,7 @@ class Journal:
             counted=attempt.counted,
         )
         attempt.answer = response
+        self._note_later(state, attempt, response)
         if attempt.given_up:
             self._write_answer(attempt)  # its response has long left
 
@@ -135,9 +144,17 @@ class Journal:
         if details.get("cache_hit") is True:
             self._cache_hit(state, details, result)
             return
+        if state.session is not None:
+            return  # its end says how it ended
+        self._note_batch(state, details, result)
+        if details.get("call_type") == MCP_TOOL:
+            self.rounds.tool_answered(state, passing.tool_outcome(self._line.clock.now_ns()))
+            return
         attempt = self._find(state, details)
         if attempt is None:
             return
+        if attempt.facts is not None and attempt.facts.operation == "retrieve_response":
+            self._later.background(attempt, result)
         if attempt.answered is not None:
             if not self._is_still_read(state, attempt.answered):
                 self._write_answer(attempt)
@@ -173,10 +190,14 @@ class Journal:
             return
         if details.get("litellm_no_upstream_llm_call") is True:
             return
+        now_ns = self._line.clock.now_ns()
+        if details.get("call_type") == MCP_TOOL:
+            error = type(exception).__name__
+            self.rounds.tool_answered(state, passing.tool_outcome(now_ns, error_type=error))
+            return
         attempt = self._find(state, details)
         if attempt is None or attempt.answered is not None:
             return
-        now_ns = self._line.clock.now_ns()
         outcome = wire.failed(exception, attempt, now_ns)
         usage = usage_of(result) or partial_usage(details)
         if usage:
@@ -199,6 +220,8 @@ class Journal:
     def end_call(self, state: CallState) -> None:
         """Note that the response has ended; what is still open gets the grace period."""
         state.ended_at_ns = self._line.clock.now_ns()
+        if state.session is not None:
+            self.rounds.end_session(state, state.session)
         self._take_what_was_read(state)
         self.write_answers(state)
         if state.pending():
@@ -208,10 +231,12 @@ class Journal:
         """Book as unknown what has had no outcome for the grace period after its response."""
         now_ns = self._line.clock.now_ns()
         for state in list(self._recorder.lingering):
-            if not state.pending():
+            if not state.pending() and not state.has_sums():
                 self._recorder.lingering.discard(state)
             elif at_end or now_ns - (state.ended_at_ns or now_ns) > self._grace_ns:
                 self.write_answers(state)
+                self._later.write_sums(state)
+                self._take_what_was_overheard(state, now_ns)
                 for attempt in state.pending():
                     self._recorder.give_up(state, attempt, now_ns)
                 self._recorder.lingering.discard(state)
@@ -219,7 +244,7 @@ class Journal:
     @property
     def lingering(self) -> int:
         """How many ended calls still have attempts without an outcome."""
-        return sum(1 for state in self._recorder.lingering if state.pending())
+        return sum(1 for state in self._recorder.lingering if state.pending() or state.has_sums())
 
     def _is_still_read(self, state: CallState, answered: Outcome) -> bool:
         """Whether the response, on its way to the client, may yet tell what was used."""
@@ -237,10 +262,19 @@ class Journal:
         if not billed or (billed[-1].answered and billed[-1].answered.usage):
             return
         attempt = billed[-1]
-        outcome = wire.read(state.answer, attempt, state, self._line.clock.now_ns())
+        outcome = passing.read(state.answer, attempt, state, self._line.clock.now_ns())
         cost = wire.cost_of(attempt.answer) if attempt.answer is not None else None
         attempt.answered = attempt.answer = None
         self._recorder.settle(attempt, replace(outcome, litellm_cost=cost))
+
+    def _take_what_was_overheard(self, state: CallState, now_ns: int) -> None:
+        """Settle what nobody spoke of by what the client was sent."""
+        pending = state.pending()
+        if state.overheard is None or not pending or not state.overheard.seen.usage:
+            return
+        self._recorder.settle(
+            pending[-1], passing.read(state.overheard, pending[-1], state, now_ns)
+        )
 
     def _leave(self, state: CallState) -> Attempt | None:
         """Step out of the current attempt, back into the wrapper around it."""
@@ -277,6 +311,24 @@ class Journal:
         same = [attempt for attempt in waiting if attempt.deployment_id == deployment]
         candidates = same or waiting
         return candidates[-1] if candidates else None
+
+    def _note_later(self, state: CallState, attempt: Attempt, response: object) -> None:
+        """Look whether what was used is told here, or comes later, apart from the attempt."""
+        assert attempt.answered is not None
+        assert attempt.facts is not None
+        if attempt.call_type == "aretrieve_batch":
+            self._later.polled(state, attempt, response)
+        elif is_under_way(response):
+            attempt.answered = replace(attempt.answered, detail=USAGE_APART)
+
+    def _note_batch(self, state: CallState, details: Mapping[str, Any], result: object) -> None:
+        match details.get("call_type"):
+            case "afile_content":
+                own = begun_attempt.get()
+                self._later.output_read(state, own.file_id if own else None, result)
+            case "aretrieve_batch":
+                hidden = getattr(result, "_hidden_params", None) or {}
+                self._later.summed(state, result, hidden.get("batch_models"))
 
     def _mocked(self, state: CallState, attempt: Attempt) -> None:
         """Note a call that LiteLLM answered by itself: no provider was asked, nothing is due."""

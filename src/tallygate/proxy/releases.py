@@ -19,7 +19,8 @@ from litellm.proxy._types import LiteLLMRoutes
 from litellm.types.utils import CallTypes
 
 from tallygate.proxy.call_types import CALL_TYPES
-from tallygate.proxy.routes import WEBSOCKET, rule_of
+from tallygate.proxy.route_table import WEBSOCKET
+from tallygate.proxy.routes import rule_of
 from tallygate.proxy.selfcheck import Finding
 
 LOCKED_RELEASE: Final = "1.106.2"

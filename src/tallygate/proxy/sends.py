@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Final
 
 from tallygate.domain.ledger.events import AttemptFacts, Outcome, Status
-from tallygate.domain.usage.operations import FREE_OPERATIONS
+from tallygate.domain.usage.operations import BILLED_OPERATIONS, FREE_OPERATIONS
 from tallygate.proxy.call_types import UNWATCHED, operation_of
 from tallygate.proxy.provider_paths import Asked, asked_of, provider_of_host
 from tallygate.proxy.recorder import Recorder
@@ -26,7 +26,15 @@ from tallygate.proxy.state import Attempt, CallState, current_attempt, current_c
 SENT_AGAIN: Final = "sent_again"
 """The provider's client library retried by itself; what it was answered before was not shown."""
 
-_REQUEST_IDS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id")
+_REQUEST_IDS: Final = (
+    "x-request-id",
+    "request-id",
+    "x-amzn-requestid",
+    "apim-request-id",
+    "x-debug-trace-id",
+)
+_TOLD_MORE: Final = frozenset({"create_batch", "retrieve_batch"})
+"""Free, and LiteLLM's hook still has something to say of the answer."""
 
 _Kind = tuple[str, str, bool]
 
@@ -62,16 +70,29 @@ class Sends:
         attempt = current_attempt.get()
         if attempt is not None and attempt.facts is not None and not attempt.settled:
             if attempt.sent_to is None:
-                attempt.sent_to = target
-                if attempt.event is None:
-                    self._recorder.open(attempt)
+                self._leaves(attempt, target)
                 return
             if attempt.sent_to == target and target.method == "POST":
                 self._send_again(attempt)
                 return
         state, asked = current_call.get(), _asked(target)
-        if state is not None and asked is not None:
+        if state is None or asked is None:
+            return
+        waiting = _waiting(state, asked)
+        if waiting is not None:
+            self._leaves(waiting, target)
+        else:
             self._recognise(state, target, asked)
+
+    def _leaves(self, attempt: Attempt, target: Target) -> None:
+        """Open what was made ready; what it is for shows best where it goes."""
+        assert attempt.facts is not None
+        attempt.sent_to = target
+        asked = _asked(target)
+        if asked is not None and attempt.facts.operation not in BILLED_OPERATIONS:
+            attempt.facts = replace(attempt.facts, operation=asked.operation)
+        if attempt.event is None:
+            self._recorder.open(attempt)
 
     def on_status(self, target: Target, status: int, headers: Mapping[str, str]) -> None:
         """Keep what the provider itself answered: LiteLLM's exceptions carry made-up statuses."""
@@ -91,7 +112,7 @@ class Sends:
             http_status=status,
             latency_us=(now_ns - facts.opened_at_ns) // 1000,
         )
-        if status >= 400 or facts.operation in FREE_OPERATIONS - {"create_batch"}:
+        if status >= 400 or facts.operation in FREE_OPERATIONS - _TOLD_MORE:
             self._recorder.settle(attempt, outcome)
         else:
             attempt.answered = outcome  # what was used may stand in the body
@@ -155,6 +176,25 @@ class Sends:
 
 def _asked(target: Target) -> Asked | None:
     return asked_of(target.method, target.path)
+
+
+def _waiting(state: CallState, asked: Asked) -> Attempt | None:
+    """
+    Find what was made ready and has not left, where another context sends it.
+
+    A stream may be sent only when its response is first read.
+    """
+    return next(
+        (
+            attempt
+            for attempt in state.attempts
+            if attempt.facts is not None
+            and attempt.sent_to is None
+            and not attempt.settled
+            and attempt.facts.operation == asked.operation
+        ),
+        None,
+    )
 
 
 def _is_about(begun: Attempt | None, asked: Asked) -> bool:

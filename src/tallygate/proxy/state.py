@@ -85,6 +85,7 @@ class CallState:
     started_at_ns: int
     headers: Sequence[tuple[bytes, bytes]]
     trace: Trace
+    query: bytes = b""
     principal: Principal = field(default_factory=Principal)
     rule: RouteRule = UNKNOWN
     """How the gate treats the route that was called."""
@@ -95,6 +96,14 @@ class CallState:
     client_retry_count: int = 0
     answer: Reader | None = None
     """What is read of the response on its way to the client, where its body is the provider's."""
+    overheard: Reader | None = None
+    """The same, asked only where LiteLLM says nothing of how an attempt ended."""
+    batch: Batch | None = None
+    """A finished batch that this call has looked at."""
+    session: Session | None = None
+    """Set where the connection is a WebSocket."""
+    hides_usage: bool = False
+    """The gate asked for the usage of a stream whose client did not."""
     has_forged_disconnect: bool = False
     """The body claims what LiteLLM notes of a client that went away."""
     sends: int = 0
@@ -108,6 +117,14 @@ class CallState:
             self.admission = self.observe(self)
         return self.admission
 
+    def readers(self) -> tuple[Reader, ...]:
+        """List what reads the response as it goes by."""
+        return tuple(reader for reader in (self.answer, self.overheard) if reader is not None)
+
+    def has_sums(self) -> bool:
+        """Whether a batch is still to be written by its sum."""
+        return self.batch is not None and self.batch.sum_of_litellm is not None
+
     def is_over(self) -> bool:
         """Whether there were attempts and all of them have ended."""
         return bool(self.attempts) and all(attempt.is_closed for attempt in self.attempts)
@@ -115,6 +132,28 @@ class CallState:
     def pending(self) -> list[Attempt]:
         """List attempts that went on the wire and have no outcome in the spool yet."""
         return [attempt for attempt in self.attempts if attempt.is_pending]
+
+
+@dataclass(slots=True)
+class Batch:
+    """A finished batch, as the call that looked at it found it."""
+
+    batch_id: str
+    output_file_id: str | None
+    at_ns: int
+    """When the provider says that it was done."""
+    polled: Event
+    """The attempt that looked."""
+    sum_of_litellm: Outcome | None = None
+    """What to bill by where nobody shows the records."""
+
+
+@dataclass(slots=True)
+class Session:
+    """A conversation over a WebSocket: one provider call of many turns."""
+
+    turns: int = 0
+    close_code: int | None = None
 
 
 current_call: ContextVar[CallState | None] = ContextVar("tallygate_call", default=None)

@@ -17,7 +17,8 @@ from litellm.proxy.pass_through_endpoints.pass_through_endpoints import (
     InitPassThroughEndpointHelpers,
 )
 
-from tallygate.proxy.routes import CUSTOM_PASS_THROUGH, WEBSOCKET, RouteRule, rule_of
+from tallygate.proxy.route_table import WEBSOCKET
+from tallygate.proxy.routes import CUSTOM_PASS_THROUGH, RouteRule, rule_of
 from tallygate.proxy.state import CallState, current_call
 
 Scope = MutableMapping[str, Any]
@@ -36,6 +37,8 @@ class Calls(Protocol):
         self, state: CallState, status: int, headers: Iterable[tuple[bytes, bytes]]
     ) -> None: ...
     def answer_part(self, state: CallState, data: bytes, *, more: bool) -> None: ...
+    def is_hidden(self, state: CallState, data: bytes) -> bool: ...
+    def frame(self, state: CallState, message: Message) -> None: ...
     def end_call(self, state: CallState) -> None: ...
 
 
@@ -63,7 +66,7 @@ class Tap:
 
         async def receive_and_watch() -> Message:
             message = await receive()
-            if message["type"] in {"http.disconnect", "websocket.disconnect"}:
+            if message["type"] == "http.disconnect":
                 state.client_gone |= not is_answered  # servers say so after each answer
             return message
 
@@ -78,6 +81,10 @@ class Tap:
             elif message["type"] == "http.response.body":
                 is_answered = not message.get("more_body", False)
                 calls.answer_part(state, message.get("body", b""), more=not is_answered)
+                if calls.is_hidden(state, message.get("body", b"")):
+                    return
+            elif message["type"].startswith("websocket."):
+                calls.frame(state, message)
             await send(message)
 
         token = current_call.set(state)
@@ -93,10 +100,12 @@ def rule_in(scope: Scope) -> RouteRule | None:
     method = scope.get("method", WEBSOCKET)
     for path in dict.fromkeys(_paths(scope)):
         rule = rule_of(path, method)
-        if rule.known or is_llm_path(path):
+        if rule.known:
             return rule
         if InitPassThroughEndpointHelpers.is_registered_pass_through_route(path):
-            return CUSTOM_PASS_THROUGH
+            return CUSTOM_PASS_THROUGH  # LiteLLM counts these as LLM routes too
+        if is_llm_path(path):
+            return rule
     return None
 
 

@@ -17,7 +17,21 @@ from tallygate.domain.ledger.events import UsageSource
 
 _SAFE_KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
 _COUNTS_DEPTH: Final = 4
-_WORDS: Final = frozenset({"service_tier", "speed", "inference_geo", "type"})
+_WORDS: Final = frozenset(
+    {"service_tier", "serviceTier", "trafficType", "speed", "inference_geo", "type", "ttl"}
+)
+_LISTS: Final = frozenset({"iterations", "cacheDetails"})
+"""Lists of counts; Gemini's end in `Details`."""
+_OF_IMAGES: Final = (
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "input_tokens_details",
+    "output_tokens_details",
+)
+_LAST_EVENTS: Final = frozenset(
+    {"response.completed", "response.incomplete", "response.failed", "response.done"}
+)
 _TRANSCRIBES: Final = frozenset({"transcription", "speech"})
 _MAX_COUNTED: Final = 1_000_000_000
 
@@ -52,7 +66,12 @@ def used(response: object, operation: str) -> tuple[dict[str, Any], str] | None:
     if isinstance(meta, Mapping) and (found := counts_in(meta.get("billed_units"))):
         return found, "cohere_rerank"
     usage = usage_of(response)
-    return None if usage is None else (usage, usage_format_of(usage, operation))
+    if usage is None:
+        return None
+    usage_format = usage_format_of(usage, operation)
+    if usage_format == "openai_images":  # LiteLLM writes the same counts by chat's names beside
+        usage = {name: usage[name] for name in _OF_IMAGES if name in usage}
+    return usage, usage_format
 
 
 def usage_format_of(usage: Mapping[str, Any], operation: str = "chat") -> str:
@@ -117,6 +136,13 @@ def counted_in(response: object, counted: Mapping[str, Any]) -> dict[str, Any]:
     return dict(counted)
 
 
+def whole_of(response: object) -> object:
+    """Return the answer itself, where it comes inside the last event of its stream."""
+    if part_of(response, "type") in _LAST_EVENTS:
+        return part_of(response, "response") or response
+    return response
+
+
 def part_of(response: object, name: str) -> Any:
     """Return a part of what may be an object or a mapping."""
     if isinstance(response, Mapping):
@@ -144,7 +170,7 @@ def _counts(usage: Mapping[Any, Any], depth: int) -> dict[str, Any]:
             inner = _counts(value, depth - 1)
             if inner:
                 kept[key] = inner
-        elif isinstance(value, list) and key.endswith("Details") and depth > 0:
+        elif isinstance(value, list) and depth > 0 and (key.endswith("Details") or key in _LISTS):
             kept[key] = [_by_modality(each, depth) for each in value if isinstance(each, Mapping)]
         elif key in _WORDS and isinstance(value, str) and _SAFE_KEY.fullmatch(value):
             kept[key] = value
@@ -153,9 +179,11 @@ def _counts(usage: Mapping[Any, Any], depth: int) -> dict[str, Any]:
 
 def _by_modality(entry: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     """Gemini's details: a list of counts, each with the name of a modality."""
-    name = str(getattr(entry.get("modality"), "value", entry.get("modality")))
     kept = _counts(entry, depth - 1)
-    return {**kept, "modality": name} if re.fullmatch(r"[A-Z_]{1,40}", name) else kept
+    modality = entry.get("modality")
+    name = getattr(modality, "value", modality)
+    is_name = isinstance(name, str) and re.fullmatch(r"[A-Z_]{1,40}", name)
+    return {**kept, "modality": name} if is_name else kept
 
 
 def _has_count(counts: Mapping[str, Any]) -> bool:

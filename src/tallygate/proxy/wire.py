@@ -11,26 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import litellm
 
 from tallygate.domain.ledger.events import AttemptFacts, Outcome, Status, UsageSource
-from tallygate.domain.usage.operations import FORWARDED
-from tallygate.proxy.answers import Reader
 from tallygate.proxy.call_types import UNWATCHED, operation_of
-from tallygate.proxy.provider_paths import asked_of, provider_of_host
-from tallygate.proxy.routes import UNKNOWN
 from tallygate.proxy.state import Attempt, CallState
-from tallygate.proxy.usage import counted_from, counted_in, counts_in, part_of, used
+from tallygate.proxy.usage import counted_from, counted_in, part_of, used, whole_of
 
 CLIENT_CLOSED: Final = 499
 """LiteLLM's status for a client that went away."""
-
-FIRST_ERROR: Final = 400
-NO_ANSWER: Final = "no_answer_seen"
 
 _IS_PROVIDERS: Final = re.compile("batches|bedrock|/v1/messages|responses|files|thread|assistant")
 """Routes on which LiteLLM leaves `metadata` to the provider (litellm_pre_call_utils)."""
@@ -39,17 +30,15 @@ _REQUEST_ID_HEADERS: Final = ("llm_provider-x-request-id", "llm_provider-request
 _TIMEOUTS: Final = frozenset({"Timeout", "APITimeoutError", "TimeoutError"})
 _SAFE_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,200}")
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-_BROKEN_OFF: Final = "BrokenOff"
-"""`error_type` of an answer that ended before its end."""
 
 
 def note_request(attempt: Attempt, kwargs: Mapping[str, Any]) -> None:
     """Read a deployment hook's kwargs: what the router chose, and what it asks for."""
     attempt.deployment_id = deployment_of(kwargs)
     attempt.request_service_tier = tier_of(kwargs)
-    attempt.asked_model = _token(kwargs.get("model"))
-    attempt.asked_provider = _token(kwargs.get("custom_llm_provider"))
-    attempt.file_id = _token(kwargs.get("file_id"))
+    attempt.asked_model = token_of(kwargs.get("model"))
+    attempt.asked_provider = token_of(kwargs.get("custom_llm_provider"))
+    attempt.file_id = token_of(kwargs.get("file_id"))
     attempt.is_mocked = any(kwargs.get(name) is not None for name in _MOCKS)
     attempt.counted = counted_from(operation_of(attempt.call_type), kwargs)
 
@@ -63,28 +52,33 @@ def is_told_twice(attempt: Attempt) -> bool:
 
 
 def attempt_facts(
-    attempt: Attempt, details: Mapping[str, Any], opened_at_ns: int, retry_of: str | None
+    attempt: Attempt,
+    details: Mapping[str, Any],
+    opened_at_ns: int,
+    retry_of: str | None,
+    caused_by: str | None = None,
 ) -> AttemptFacts:
     """Read `model_call_details` at the moment the request goes on the wire."""
-    params = _mapping(details.get("litellm_params"))
-    optional = _mapping(details.get("optional_params"))
-    provider = _token(details.get("custom_llm_provider") or params.get("custom_llm_provider"))
-    model = _token(details.get("model"))
+    params = mapping_of(details.get("litellm_params"))
+    optional = mapping_of(details.get("optional_params"))
+    provider = token_of(details.get("custom_llm_provider") or params.get("custom_llm_provider"))
+    model = token_of(details.get("model"))
     if attempt.asked_model and model and not attempt.asked_model.endswith(model):
         # Tries at several models run at once, and LiteLLM's details are of another one.
         provider, model = _provider_and_model(attempt.asked_model)
     metadata = _metadata(params, attempt.call)
-    model_info = _mapping(metadata.get("model_info") or params.get("model_info"))
+    model_info = mapping_of(metadata.get("model_info") or params.get("model_info"))
     return AttemptFacts(
         number=attempt.number,
         opened_at_ns=opened_at_ns,
         operation=operation_of(attempt.call_type),
         provider=provider or "unknown",
         request_model=model or "unknown",
-        model_group=_token(metadata.get("model_group")),
-        deployment_id=attempt.deployment_id or _token(model_info.get("id")),
-        region=_word(optional.get("aws_region_name") or optional.get("vertex_location")),
+        model_group=token_of(metadata.get("model_group")),
+        deployment_id=attempt.deployment_id or token_of(model_info.get("id")),
+        region=word_of(optional.get("aws_region_name") or optional.get("vertex_location")),
         stream=details.get("stream") is True or optional.get("stream") is True,
+        parent_event_id=caused_by,
         retry_of_event_id=retry_of,
         request_service_tier=attempt.request_service_tier or tier_of(optional),
     )
@@ -103,48 +97,16 @@ def begun_facts(attempt: Attempt, number: int) -> AttemptFacts:
     )
 
 
-def passed_facts(attempt: Attempt, details: Mapping[str, Any], opened_at_ns: int) -> AttemptFacts:
-    """
-    Read what LiteLLM passes through: the address that it goes to, and the model in the body.
-
-    The rest of LiteLLM's details is the caller's own body here, and is not believed.
-    """
-    payload = _mapping(details.get("passthrough_logging_payload"))
-    address = urlsplit(str(payload.get("url") or ""))
-    method = str(payload.get("request_method") or "POST").upper()
-    asked = asked_of(method, address.path)
-    rule = attempt.call.rule if attempt.call is not None else UNKNOWN
-    host = address.hostname or ""
-    provider = provider_of_host(host) or rule.provider or host
-    body = _mapping(payload.get("request_body"))
-    return AttemptFacts(
-        number=attempt.number,
-        opened_at_ns=opened_at_ns,
-        operation=asked.operation if asked else FORWARDED,
-        provider=_token(provider) or "unknown",
-        request_model=_token(body.get("model")) or (asked and asked.model) or "unknown",
-        stream=body.get("stream") is True or "stream" in address.path.lower(),
-        request_service_tier=tier_of(body),
-    )
-
-
-def declared_price(details: Mapping[str, Any]) -> str | None:
-    """Return the price per request that the proxy's own config gives a pass-through endpoint."""
-    cost = _mapping(details.get("passthrough_logging_payload")).get("cost_per_request")
-    is_price = isinstance(cost, (int, float)) and not isinstance(cost, bool) and cost > 0
-    return format(Decimal(repr(cost)), "f") if is_price else None
-
-
 def tier_of(params: Mapping[str, Any]) -> str | None:
     """Read the service tier that the caller asks for; any text may stand there."""
-    return _word(params.get("service_tier"))
+    return word_of(params.get("service_tier"))
 
 
 def deployment_of(kwargs: Mapping[str, Any]) -> str | None:
     """Read LiteLLM's id of the deployment from a deployment hook's kwargs."""
     metadata = _metadata(kwargs)
-    info = _mapping(kwargs.get("model_info") or metadata.get("model_info"))
-    return _token(info.get("id"))
+    info = mapping_of(kwargs.get("model_info") or metadata.get("model_info"))
+    return token_of(info.get("id"))
 
 
 def answered(
@@ -157,70 +119,33 @@ def answered(
     usage_source: UsageSource | None = None,
 ) -> Outcome:
     """Read a complete response, streamed or not; `counted` is for what reports nothing itself."""
+    response = whole_of(response)
     found = used(response, operation)
     if found is None and counted is not None:
         found = counted_in(response, counted), "counted"
     usage, usage_format = found if found is not None else (None, None)
-    hidden = _mapping(getattr(response, "_hidden_params", None))
-    headers = _mapping(hidden.get("additional_headers"))
-    response_id = _token(part_of(response, "id"))
+    hidden = mapping_of(getattr(response, "_hidden_params", None))
+    headers = mapping_of(hidden.get("additional_headers"))
+    response_id = token_of(part_of(response, "id"))
     return Outcome(
         status=Status.OK,
         settled_at_ns=now_ns,
         latency_us=(now_ns - began_ns) // 1000,
         # A stream's `model` is the one that was asked for.
-        response_model=_token(hidden.get("provider_response_model"))
-        or _token(part_of(response, "model")),
+        response_model=token_of(hidden.get("provider_response_model"))
+        or token_of(part_of(response, "model")),
         provider_request_id=next(
-            (said for name in _REQUEST_ID_HEADERS if (said := _token(headers.get(name)))),
+            (said for name in _REQUEST_ID_HEADERS if (said := token_of(headers.get(name)))),
             response_id,
         ),
         response_id=response_id,
-        service_tier=_token(part_of(response, "service_tier") or (usage or {}).get("service_tier")),
+        service_tier=token_of(
+            part_of(response, "service_tier") or (usage or {}).get("service_tier")
+        ),
         usage_source=(usage_source or UsageSource.REPORTED) if usage else UsageSource.NONE,
         usage=usage,
         usage_format=usage_format,
         litellm_cost=cost_of(response),
-    )
-
-
-def read(reader: Reader, attempt: Attempt, state: CallState, now_ns: int) -> Outcome:
-    """Make the outcome of what LiteLLM only passed on, from what went by."""
-    assert attempt.event is not None
-    seen, opened_ns = reader.seen, attempt.event.occurred_at_ns
-    http_status = attempt.provider_status if attempt.sent_to is not None else reader.status
-    usage = counts_in(seen.usage)
-    usage_format = seen.usage_format if usage else None
-    status = Status.OK
-    error_type: str | None = None
-    if http_status is None or http_status >= FIRST_ERROR:
-        status = Status.ERROR if http_status is not None else Status.UNKNOWN
-    elif state.client_gone:
-        status = Status.CANCELLED
-    elif not seen.is_complete:
-        status, error_type = Status.ERROR, _BROKEN_OFF
-    if usage is None and attempt.counted is not None and status is Status.OK:
-        usage, usage_format = dict(attempt.counted), "counted"
-    if attempt.declared_price is not None and status in {Status.OK, Status.CANCELLED}:
-        declared = {"requests": 1, "unit_price": attempt.declared_price}
-        usage = {**declared, "reported": usage} if usage else declared
-        usage_format = "declared"
-    first_ns = reader.first_part_ns
-    source = UsageSource.REPORTED if seen.is_complete else UsageSource.ESTIMATED
-    return Outcome(
-        status=status,
-        settled_at_ns=now_ns,
-        http_status=http_status,
-        error_type=error_type,
-        latency_us=(now_ns - opened_ns) // 1000,
-        time_to_first_token_us=None if first_ns is None else (first_ns - opened_ns) // 1000,
-        response_model=_token(seen.model),
-        response_id=_token(seen.response_id),
-        service_tier=_word(seen.service_tier),
-        usage_source=source if usage else UsageSource.NONE,
-        usage=usage,
-        usage_format=usage_format,
-        detail=NO_ANSWER if status is Status.UNKNOWN else None,
     )
 
 
@@ -253,7 +178,7 @@ def _provider_status(exception: BaseException, attempt: Attempt) -> int | None:
 
 def cost_of(response: object) -> str | None:
     """Return LiteLLM's own figure, as text: it is a float there, and is never counted with here."""
-    return logged_cost(_mapping(getattr(response, "_hidden_params", None)))
+    return logged_cost(mapping_of(getattr(response, "_hidden_params", None)))
 
 
 def logged_cost(details: Mapping[str, Any]) -> str | None:
@@ -277,14 +202,8 @@ def is_client_disconnect(details: Mapping[str, Any], state: CallState) -> bool:
     """Whether LiteLLM saw the client go; a body that claims it is not believed."""
     if state.has_forged_disconnect:
         return False
-    params = _mapping(details.get("litellm_params"))
+    params = mapping_of(details.get("litellm_params"))
     return _metadata(params, state).get("client_disconnected") is True
-
-
-def body_metadata(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read the client's own `metadata`, before LiteLLM mixes its own into it."""
-    body = _mapping(_mapping(data.get("proxy_server_request")).get("body"))
-    return _mapping(body.get("metadata"))
 
 
 def _provider_and_model(asked: str) -> tuple[str | None, str]:
@@ -292,7 +211,7 @@ def _provider_and_model(asked: str) -> tuple[str | None, str]:
         model, provider, _, _ = litellm.get_llm_provider(model=asked)
     except Exception:  # noqa: BLE001 - LiteLLM raises its own for a name that it does not know
         return None, asked
-    return _token(provider), model
+    return token_of(provider), model
 
 
 def _metadata(params: Mapping[str, Any], state: CallState | None = None) -> Mapping[str, Any]:
@@ -304,18 +223,20 @@ def _metadata(params: Mapping[str, Any], state: CallState | None = None) -> Mapp
     own, other = "metadata", "litellm_metadata"
     if state is not None and _IS_PROVIDERS.search(state.rule.pattern):
         own, other = other, own
-    return _mapping(params.get(own)) or _mapping(params.get(other))
+    return mapping_of(params.get(own)) or mapping_of(params.get(other))
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def mapping_of(value: object) -> Mapping[str, Any]:
+    """Read what should be a mapping; anything else is an empty one."""
+    """Read what should be a mapping; anything else is an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
-def _token(value: object) -> str | None:
+def token_of(value: object) -> str | None:
     """Names and ids only: printable, short, one line."""
     return value if isinstance(value, str) and _SAFE_TOKEN.fullmatch(value) else None
 
 
-def _word(value: object) -> str | None:
+def word_of(value: object) -> str | None:
     """Read the name of a tier or a region, which a caller may have written: a short slug."""
     return value if isinstance(value, str) and _WORD.fullmatch(value) else None

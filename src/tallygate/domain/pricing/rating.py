@@ -79,6 +79,10 @@ def total_of(lines: tuple[RatedMeter, ...]) -> Decimal:
 
 
 def _step(book: RuleBook, entry: ModelRates, usage: NormalisedUsage) -> str | None:
+    if usage.span is not None:
+        shortest, longest = map(entry.step_of, usage.span)
+        if shortest == longest:
+            return longest
     step = entry.step_of(usage.counts.input_tokens)
     if usage.summed and entry.context and step != entry.context[0].name:
         raise UnknownAxis(

@@ -89,3 +89,5 @@ class NormalisedUsage:
     """Those above 0, in the order of Meter."""
     summed: bool = False
     """Whether it adds up several calls, so that the length of each is not known."""
+    span: tuple[int, int] | None = None
+    """Input tokens of the shortest and of the longest of the calls that it adds up."""

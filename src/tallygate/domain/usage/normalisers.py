@@ -16,6 +16,9 @@ Shapes  `normalise(provider, usage_format, usage)`. The format says whose number
         cohere_rerank     `meta`, or its `billed_units`
         counted           counted by the gate from the request, where nothing is reported
 
+        A sum over the records of a batch has `records`, and the input tokens of its shortest and
+        longest record, beside the counts of its format.
+
 Errors  UsageMissing when nothing was counted, UsageUnreadable when the counts are negative, not
         whole, contradict each other, or hold something that this normaliser has no meter for: a
         count that might be billed is never dropped.
@@ -24,13 +27,14 @@ Errors  UsageMissing when nothing was counted, UsageUnreadable when the counts a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from tallygate.domain.usage import counted, exclusive, gemini, inclusive
 from tallygate.domain.usage.exclusive import ANTHROPIC
 from tallygate.domain.usage.inclusive import CHAT, LITELLM_GEMINI, OPENAI, RESPONSES
 from tallygate.domain.usage.meters import NormalisedUsage
-from tallygate.domain.usage.reading import metered
+from tallygate.domain.usage.reading import count, metered
 from tallygate.errors import UsageMissing, UsageUnreadable
 
 LITELLM: Final = "litellm/1"
@@ -38,6 +42,12 @@ LITELLM: Final = "litellm/1"
 
 COUNTED_FORMAT: Final = "counted"
 """What the gate counted itself; the words in it (size, quality) are the request's."""
+
+RECORDS: Final = "records"
+SHORTEST: Final = "shortest_input_tokens"
+LONGEST: Final = "longest_input_tokens"
+"""Beside the counts of any format: over how many records of a batch they are summed."""
+_OF_RECORDS: Final = frozenset({RECORDS, SHORTEST, LONGEST})
 
 _OPENAI_PROVIDERS: Final = frozenset({"openai", "text-completion-openai", "azure", "azure_text"})
 _GOOGLE_PROVIDERS: Final = frozenset({"gemini", "vertex_ai", "vertex_ai_beta"})
@@ -49,6 +59,8 @@ def normalise(
     """Read one attempt's usage by the convention of its format and provider."""
     if not usage:
         raise UsageMissing("the provider reported no usage")
+    if RECORDS in usage:
+        return _summed(provider, usage_format, usage)
     if usage_format == "litellm":
         return _litellm(provider, usage)
     read = _FORMATS.get(usage_format or "")
@@ -58,6 +70,13 @@ def normalise(
             f"expected litellm or one of {', '.join(_FORMATS)}"
         )
     return read(usage)
+
+
+def _summed(provider: str, usage_format: str | None, usage: Mapping[str, Any]) -> NormalisedUsage:
+    """Read the sum over the records of a batch, with the lengths of its shortest and longest."""
+    alone = {name: value for name, value in usage.items() if name not in _OF_RECORDS}
+    found = normalise(provider, usage_format, alone)
+    return replace(found, summed=True, span=(count(usage, SHORTEST), count(usage, LONGEST)))
 
 
 def _litellm(provider: str, usage: Mapping[str, Any]) -> NormalisedUsage:

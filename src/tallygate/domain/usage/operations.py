@@ -35,6 +35,8 @@ BILLED_OPERATIONS: Final = frozenset(
     {CHAT, TEXT_COMPLETION, GENERATE_CONTENT, EMBEDDINGS, IMAGE_GENERATION, SPEECH, TRANSCRIPTION}
     | {MODERATION, RERANK, REALTIME, BATCH, EXECUTE_TOOL, SEARCH, OCR, VIDEO_GENERATION}
     | {FINE_TUNING, INVOKE_AGENT, FORWARDED}
+    | {"predict", "create_container", "vector_store_create", "vector_store_search"}
+    | {"vector_store_file_create"}
 )
 """What may cost something, so that without a price it is unpriced. An unknown name is one too."""
 
@@ -45,7 +47,9 @@ FREE_OPERATIONS: Final = frozenset(
     | {"retrieve_response", "delete_response", "cancel_response", "list_input_items"}
     | {"create_realtime_client_secret"}
     | {"create_assistant", "get_assistants", "delete_assistant"}
-    | {"create_thread", "get_thread", "add_message", "get_messages"}
+    | {"create_thread", "get_thread", "add_message", "get_messages", "delete_thread"}
+    | {"retrieve_run", "update_run"}
+    | {"update_vector_store", "retrieve_container", "delete_container", "upload_container_file"}
     | {"retrieve_fine_tuning_job", "list_fine_tuning_jobs", "cancel_fine_tuning_job"}
     | {"retrieve_vector_store", "list_vector_stores", "delete_vector_store"}
     | {"list_tools", "video_status", "video_content", "list_videos", "delete_video"}
