@@ -18,6 +18,7 @@ import openai
 import orjson
 import pytest
 
+from litellm_release import since
 from proxy.provider_calls import (
     BOOKS,
     LEFT_OUT,
@@ -273,6 +274,7 @@ async def test_a_retry_of_the_providers_client_is_an_attempt_of_its_own(
 # Streams.
 
 
+@since("1.105.0")
 async def test_a_streams_usage_comes_last_beside_no_choices(
     gated: GatedCall, provider: Provider
 ) -> None:
@@ -293,6 +295,7 @@ async def test_a_streams_usage_comes_last_beside_no_choices(
     is_priced(price, "0.0011772", input=644, cache_read=256, output=86, reasoning=64)
 
 
+@since("1.105.0")
 async def test_the_tier_of_a_stream_stands_in_its_chunks(
     gated: GatedCall, provider: Provider
 ) -> None:
@@ -327,6 +330,7 @@ async def test_a_stream_that_reports_no_usage_is_estimated(
             | {"completion_tokens_details": LEFT_OUT},
             "usage_missing",
             id="zeros",
+            marks=since("1.105.0"),
         ),
         pytest.param(
             {"prompt_tokens_details": {"cached_tokens": 256, "video_tokens": 7}},

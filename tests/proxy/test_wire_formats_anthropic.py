@@ -16,6 +16,7 @@ import litellm
 import openai
 import pytest
 
+from litellm_release import since
 from proxy.provider_calls import (
     LEFT_OUT,
     LITELLM_WARNINGS,
@@ -257,6 +258,7 @@ async def test_a_streams_searches_and_what_they_read_come_with_its_last_counts(
     is_priced(price, "0.036464", input=10_682, output=510, web_searches=1)
 
 
+@since("1.105.0")
 async def test_a_converted_stream_names_the_model_that_answered(
     gated: GatedCall, provider: Provider
 ) -> None:

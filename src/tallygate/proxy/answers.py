@@ -12,7 +12,7 @@ Errors  None: what cannot be read is left out, and the attempt stays without usa
 from __future__ import annotations
 
 import base64
-import binascii
+import struct
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
-from botocore.eventstream import EventStreamBuffer, EventStreamError
+from botocore.eventstream import EventStreamBuffer, ParserError
 
 _HOLDERS: Final = ("message", "response", "data")
 """Where an event holds the answer: Anthropic's first, OpenAI's Responses, LiteLLM's of threads."""
@@ -138,13 +138,13 @@ class Reader:
         try:
             for event in self._frames:
                 self._take_frame(event.payload)
-        except EventStreamError:
+        except (ParserError, struct.error, ValueError, KeyError):
             self._kind = "skip"
 
     def _take_frame(self, payload: bytes) -> None:
         """Take Converse's own JSON, or what `invoke` wraps: the model's event as base64."""
         if payload.startswith(b'{"bytes"'):
-            with suppress(orjson.JSONDecodeError, binascii.Error, TypeError, KeyError):
+            with suppress(ValueError, TypeError, KeyError):
                 payload = base64.b64decode(orjson.loads(payload)["bytes"])
         if _may_tell(payload):
             self._take_json(payload)
@@ -177,11 +177,11 @@ def turn_in(data: str | bytes) -> tuple[Mapping[str, Any], str] | None:
         return None
     if not isinstance(value, Mapping):
         return None
-    answer = value.get("response")
-    if value.get("type") in _TURN_ENDS and isinstance(answer, Mapping):
+    answer, kind = value.get("response"), value.get("type")
+    if isinstance(kind, str) and kind in _TURN_ENDS and isinstance(answer, Mapping):
         usage = answer.get("usage")
         if isinstance(usage, Mapping):
-            return usage, _TURN_ENDS[value["type"]]
+            return usage, _TURN_ENDS[kind]
     google = value.get("usageMetadata")
     return (google, "gemini") if isinstance(google, Mapping) else None
 

@@ -10,7 +10,23 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from tallygate.application.flow import Admission
+from tallygate.domain.attribution import onward
+from tallygate.domain.attribution.contract import Contract
 from tallygate.proxy.wire import mapping_of
+
+_TOLD: Final = (
+    "owner_team",
+    "cost_center",
+    "business_unit",
+    "service",
+    "environment",
+    "workflow_id",
+    "feature",
+    "tenant_id_hash",
+    "initiator",
+)
+"""Fields that LiteLLM is told; Bedrock takes sixteen in all."""
 
 _MORE_MODELS: Final = (
     "fallbacks",
@@ -23,10 +39,52 @@ _UNREADABLE: Final = "?"
 """Stands for a name that is not one; it is in no model group."""
 
 
+def body_of(data: Mapping[str, Any]) -> object:
+    """Return the client's body, as it was before LiteLLM added anything to it."""
+    return mapping_of(data.get("proxy_server_request")).get("body")
+
+
 def body_metadata(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Read the client's own `metadata`, before LiteLLM mixes its own into it."""
-    body = mapping_of(mapping_of(data.get("proxy_server_request")).get("body"))
-    return mapping_of(body.get("metadata"))
+    return mapping_of(mapping_of(body_of(data)).get("metadata"))
+
+
+def claims_disconnect(data: Mapping[str, Any]) -> bool:
+    """Whether the body writes what LiteLLM itself notes when a client goes away."""
+    body = mapping_of(body_of(data))
+    places = (body.get("metadata"), body.get("litellm_metadata"))
+    return any("client_disconnected" in mapping_of(place) for place in places)
+
+
+def strip_raw(data: Mapping[str, Any], contract: Contract) -> None:
+    """Take raw identifiers out of every copy of the client's metadata that LiteLLM has made."""
+    places = [data.get("metadata"), data.get("litellm_metadata")]
+    places.append(mapping_of(body_of(data)).get("metadata"))
+    places += [mapping_of(place).get("requester_metadata") for place in places]
+    for place in places:
+        if isinstance(place, dict):
+            onward.strip_metadata(place, contract)
+
+
+def tell_litellm(data: dict[str, Any], admission: Admission) -> None:
+    """
+    Write the owner where LiteLLM's own tools look for it, in place of what the caller wrote there.
+
+    `spend_logs_metadata` reaches LiteLLM's spend logs and callbacks, and Bedrock as request
+    metadata where `bedrock_request_metadata_fields` names it.
+    """
+    name = "litellm_metadata" if isinstance(data.get("litellm_metadata"), dict) else "metadata"
+    metadata = data.get(name)
+    if not isinstance(metadata, dict):
+        return
+    owner, call = admission.ownership, admission.call
+    told = {
+        **{field: getattr(owner, field) for field in _TOLD},
+        "trace_id": call.trace_id,
+        "tallygate_call_id": call.call_id,
+    }
+    metadata["spend_logs_metadata"] = {key: value for key, value in told.items() if value}
+    data["litellm_trace_id"] = call.trace_id
 
 
 def models_asked(data: Mapping[str, Any], query: bytes) -> tuple[str | None, ...]:
@@ -34,7 +92,7 @@ def models_asked(data: Mapping[str, Any], query: bytes) -> tuple[str | None, ...
     names = [data.get("model")]
     if (named := parse_qs(query.decode("latin-1")).get("model")) is not None:
         names += named
-    for place in (data, mapping_of(mapping_of(data.get("proxy_server_request")).get("body"))):
+    for place in (data, mapping_of(body_of(data))):
         for key in _MORE_MODELS:
             names += _names_in(place.get(key))
     found = [name for name in names if isinstance(name, str)]
@@ -44,10 +102,10 @@ def models_asked(data: Mapping[str, Any], query: bytes) -> tuple[str | None, ...
 
 def _names_in(value: object, depth: int = 3) -> list[object]:
     """Names in what LiteLLM takes as fallbacks: names, lists of them, mappings to them."""
-    if depth == 0:
-        return [_UNREADABLE]
     if value is None or isinstance(value, str):
         return [] if value is None else [value]
+    if depth == 0:
+        return [_UNREADABLE]
     if isinstance(value, dict):
         model = value.get("model")
         value = [model] if isinstance(model, str) else list(value.values())

@@ -38,7 +38,7 @@ _CALL_TYPES_BY_METERING: Final[Mapping[Metering, str]] = {
         arun_thread_stream aingest aquery acreate_video avideo_generation avideo_remix avideo_edit
         avideo_extension avideo_create_character avector_store_create avector_store_search
         avector_store_file_create acreate_container acreate_sandbox arun_code
-        acode_interpreter_tool call_mcp_tool asend_message
+        acode_interpreter_tool call_mcp_tool asend_message aextraction
     """,
     Metering.FREE: """
         aretrieve_batch acancel_batch acreate_file afile_retrieve afile_delete afile_list
@@ -49,6 +49,7 @@ _CALL_TYPES_BY_METERING: Final[Mapping[Metering, str]] = {
         avector_store_file_retrieve avector_store_file_content avector_store_file_update
         avector_store_file_delete alist_containers aretrieve_container adelete_container
         alist_container_files aupload_container_file adelete_sandbox list_mcp_tools acreate_skill
+        aget_responses adelete_responses acancel_responses
     """,
     Metering.INTERNAL: """
         image_generation image_edit moderation transcription speech rerank search ocr decisions
@@ -64,13 +65,14 @@ _CALL_TYPES_BY_METERING: Final[Mapping[Metering, str]] = {
         vector_store_file_update vector_store_file_delete create_container list_containers
         retrieve_container delete_container list_container_files upload_container_file
         create_sandbox delete_sandbox run_code code_interpreter_tool send_message
+        extraction get_responses delete_responses cancel_responses
     """,
 }
 
 CALL_TYPES: Final[Mapping[str, Metering]] = MappingProxyType(
     {name: kind for kind, names in _CALL_TYPES_BY_METERING.items() for name in names.split()}
 )
-"""Every member of LiteLLM's `CallTypes`, by value."""
+"""Every member of LiteLLM's `CallTypes` in the releases that we know, by value."""
 
 
 MCP_TOOL: Final = "call_mcp_tool"
@@ -80,6 +82,9 @@ UNWATCHED: Final = frozenset({"_arealtime", "_aresponses_websocket"})
 
 _OPERATIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "aget_responses": "retrieve_response",
+        "adelete_responses": "delete_response",
+        "acancel_responses": "cancel_response",
         "anthropic_messages": "chat",
         "aanthropic_messages": "chat",
         "acompletion": "chat",

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from tallygate.application.facts import CallRequest
 from tallygate.application.flow import UNAVAILABLE, Admission, RequestLine
+from tallygate.domain.attribution import onward
 from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.attribution.ownership import Claims
 from tallygate.domain.attribution.propagation import TRACE_HEADER_OUT, read_trace
@@ -17,6 +18,7 @@ from tallygate.domain.policy.question import CallShape
 from tallygate.proxy import asking
 from tallygate.proxy.answers import Reader, is_only_usage
 from tallygate.proxy.call_types import MCP_TOOL, Metering
+from tallygate.proxy.client_retries import ClientRetries
 from tallygate.proxy.journal import Journal
 from tallygate.proxy.refused import RefusedByPolicy
 from tallygate.proxy.routes import RouteRule
@@ -51,6 +53,7 @@ class Calls:
         self._line = line
         self._journal = journal
         self._is_blind = False
+        self._retries = ClientRetries()
 
     # The tap's side.
 
@@ -69,6 +72,14 @@ class Calls:
             answer=Reader() if rule.is_passed else None,
             overheard=Reader() if rule.pattern == _MESSAGES else None,
         )
+
+    def headers_onward(self, state: CallState) -> list[tuple[bytes, bytes]]:
+        """Return the request's headers as LiteLLM gets them: no raw identifiers, always a trace."""
+        headers = list(onward.headers_onward(state.headers, self._line.policy.contract))
+        if state.rule.is_passed and not any(name == b"traceparent" for name, _ in headers):
+            span_id = self._line.new_id().replace("-", "")[-16:]
+            headers.append((b"traceparent", state.trace.traceparent(span_id).encode()))
+        return headers
 
     def before_response(self, state: CallState) -> list[tuple[bytes, bytes]]:
         """Write what is answered, and return the headers that go out with the response."""
@@ -92,6 +103,7 @@ class Calls:
     def answer_begins(
         self, state: CallState, status: int, headers: Iterable[tuple[bytes, bytes]]
     ) -> None:
+        state.answered_status = status
         for reader in state.readers():
             reader.starts(status, {name.lower(): value for name, value in headers})
 
@@ -116,6 +128,8 @@ class Calls:
 
     def end_call(self, state: CallState) -> None:
         self._journal.end_call(state)
+        self._retries.ended(state, state.body)
+        state.body = None
 
     # Authentication and decision.
 
@@ -145,6 +159,8 @@ class Calls:
             return
         if state.admission is None:
             model, *others = asking.models_asked(data, state.query)
+            state.body = asking.body_of(data)
+            state.has_forged_disconnect = asking.claims_disconnect(data)
             shape = CallShape(
                 route=state.rule.pattern,
                 call_type=call_type,
@@ -161,6 +177,7 @@ class Calls:
                 trace=state.trace,
                 shape=shape,
                 client_retry_count=state.client_retry_count,
+                retry_of_call_id=self._retries.call_before(state, state.body),
             )
             try:
                 state.admission = self._line.admit(request)
@@ -168,11 +185,14 @@ class Calls:
                 log.error("admission_failed error=%s", type(error).__name__)  # noqa: TRY400 - no text of it
                 state.admission = self._line.admit_blind(request)
             self._say_if_blind(state.admission)
+            asking.strip_raw(data, self._line.policy.contract)
         if state.admission.refusal is not None:
             raise RefusedByPolicy(state.admission.refusal)
-        if (
-            call_type == MCP_TOOL and "mcp_tool_name" in data
-        ):  # LiteLLM asks twice on its own routes
+        if isinstance(data, dict):
+            asking.tell_litellm(data, state.admission)
+        if call_type == MCP_TOOL:
+            if "mcp_tool_name" not in data:
+                return  # on its own routes LiteLLM asks twice, the first time before it is resolved
             name = _text_of(data["mcp_tool_name"])
             self._journal.rounds.tool_called(state, state.admission, name)
 

@@ -25,6 +25,7 @@ from tallygate.proxy.auth import wrap_authentication
 from tallygate.proxy.calls import Calls
 from tallygate.proxy.gate import _PROXY_Gate, report
 from tallygate.proxy.journal import Journal
+from tallygate.proxy.releases import findings_about, look_at_litellm
 from tallygate.proxy.selfcheck import Finding, SelfCheck
 from tallygate.proxy.sending import watch_sends
 from tallygate.proxy.tap import Tap
@@ -32,7 +33,6 @@ from tallygate.settings import read_settings
 
 log = logging.getLogger("tallygate.proxy")
 
-TRIED_RELEASES: Final = frozenset({"1.106.2"})
 _HOUSEKEEPING_S: Final = 1.0
 _DRAIN_AT_END_S: Final = 5.0
 
@@ -173,14 +173,8 @@ def _install_sends(journal: Journal) -> None:
 
 
 def _look_around() -> list[Finding]:
-    release = version("litellm")
     return [
-        Finding(
-            "litellm_release",
-            ok=release in TRIED_RELEASES,
-            lost=f"LiteLLM {release} was not tried with this tallygate; tried: "
-            f"{', '.join(sorted(TRIED_RELEASES))}",
-        ),
+        *findings_about(look_at_litellm(version("litellm"))),
         Finding(
             "streaming_logging",
             ok=not getattr(litellm, "disable_streaming_logging", False),

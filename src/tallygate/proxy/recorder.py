@@ -57,8 +57,12 @@ class Recorder:
 
     def give_up(self, state: CallState, attempt: Attempt, now_ns: int) -> None:
         """Write that nobody has said how it ended; what comes after all is a correction."""
-        status = Status.CANCELLED if state.client_gone else Status.UNKNOWN
-        outcome = Outcome(status=status, settled_at_ns=now_ns, detail=NO_OUTCOME)
+        status, seen = Status.UNKNOWN, attempt.provider_status
+        if seen is not None and seen >= 400:  # LiteLLM before 1.100 tells of one failed try only
+            status = Status.ERROR
+        elif state.client_gone:
+            status = Status.CANCELLED
+        outcome = Outcome(status=status, settled_at_ns=now_ns, http_status=seen, detail=NO_OUTCOME)
         self.settle(attempt, outcome)
         attempt.given_up = True
 

@@ -37,8 +37,8 @@ EVERY: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 PROVIDERS: Final = """
     anthropic assemblyai azure azure_ai azure_speech bedrock bespoke cohere comprehendmedical cursor
-    deepgram eu.assemblyai fal_ai gigachat laya milvus mistral nvidia_nim openai openai_passthrough
-    openrouter tinyfish transcribe typesafe vertex-ai vertex_ai vllm watsonx
+    deepgram eu.assemblyai eu_jev fal_ai gigachat laya milvus mistral nvidia_nim openai
+    openai_passthrough openrouter tinyfish transcribe typesafe vertex-ai vertex_ai vllm watsonx
 """
 """Whose own APIs LiteLLM passes through, behind its usual authentication."""
 
@@ -76,6 +76,7 @@ TABLE: Final = (
         [/v1]/search/{search_tool_name}
         [/v1]/decisions
         [/v1]/systemone
+        [/v1]/extraction
         [/v1]/videos
         [/v1]/videos/{video_id}/remix
         [/v1]/videos/characters
@@ -94,7 +95,7 @@ TABLE: Final = (
         [/v1|/openai/v1]/realtime/calls | a short-lived token instead of a key: team only
         /v1/evals/{eval_id}/runs
         [/guardrails]/apply_guardrail | what a guardrail costs is not seen
-        /a2a/{agent_id} [/v1]/a2a/{agent_id}/message/send /a2a/{agent_id}/message/stream
+        /a2a/{agent_id} [/v1]/a2a/{agent_id}/message/send [/v1]/a2a/{agent_id}/message/stream
         /mcp-rest/tools/call /mcp/tools/call
         /mcp /mcp/ /mcp/{subpath:path} /toolset/{toolset_name}/mcp /{mcp_server_name}/mcp | \
 tools/call is decided, the other messages are not; the hook sees headers only
@@ -122,7 +123,8 @@ tools/call is decided, the other messages are not; the hook sees headers only
         [/v1|/openai/v1]/realtime
         [/v1]/responses
         /openai/{endpoint:path} /openai_passthrough/{endpoint:path}
-        /deepgram/listen /deepgram/v1/listen
+        /deepgram/listen /deepgram/v1/listen /deepgram/speak /deepgram/v1/speak
+        [/v1|/openai/v1]/live/sessions
         /vertex_ai/live
         """,
     ),
@@ -197,7 +199,7 @@ tools/call is decided, the other messages are not; the hook sees headers only
         ("GET", "DELETE"),
         "",
         """
-        [/v1|/cursor|/cursor/v1]/models [/v1]/models/{model_id}
+        [/v1|/cursor|/cursor/v1|/claude_code_gateway/v1]/models [/v1]/models/{model_id}
         [/v1|/v2]/model/info /model_group/info /utils/model_info /utils/supported_openai_params
         /anthropic/v1/models /anthropic/v1/models/{model_id} | of the provider, passed through
         /openai/v1/models /openai/v1/models/{model_id} | of the provider, passed through
@@ -285,7 +287,9 @@ tools/call is decided, the other messages are not; the hook sees headers only
         Metering.COUNTED,
         EVERY,
         "passed through; the hook is blind or never fires",
-        "\n".join(f"/{provider} /{provider}/{{endpoint:path}}" for provider in PROVIDERS.split()),
+        "\n".join(f"/{provider} /{provider}/{{endpoint:path}}" for provider in PROVIDERS.split())
+        + "\n/backend-api/codex /backend-api/codex/{endpoint:path}"
+        " | paid by the caller's ChatGPT plan",
         is_passed=True,
     ),
 )

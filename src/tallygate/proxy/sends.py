@@ -20,6 +20,7 @@ from tallygate.domain.usage.operations import BILLED_OPERATIONS, FREE_OPERATIONS
 from tallygate.proxy.call_types import UNWATCHED, operation_of
 from tallygate.proxy.provider_paths import Asked, asked_of, provider_of_host
 from tallygate.proxy.recorder import Recorder
+from tallygate.proxy.rust_bridge import leaves_unseen
 from tallygate.proxy.sending import Target
 from tallygate.proxy.state import Attempt, CallState, current_attempt, current_call
 
@@ -49,7 +50,9 @@ class Sends:
 
     def ready(self, attempt: Attempt) -> None:
         """Take an attempt that is about to be sent; open it if nobody will see it leave."""
-        if attempt.call_type in UNWATCHED or _kind_of(attempt) in self._unwatched:
+        provider, call_type, _ = kind = _kind_of(attempt)
+        is_unseen = call_type in UNWATCHED or leaves_unseen(call_type, provider)
+        if is_unseen or kind in self._unwatched:
             self._recorder.open(attempt)
 
     def is_opened(self, attempt: Attempt) -> bool:

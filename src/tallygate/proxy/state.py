@@ -108,6 +108,10 @@ class CallState:
     """The body claims what LiteLLM notes of a client that went away."""
     sends: int = 0
     """How many tries went on the wire, resends included; numbers the next one."""
+    body: object = None
+    """The client's own, as LiteLLM has parsed it; let go when the call has ended."""
+    answered_status: int = 0
+    """Of the response to the client; 0 before it begins."""
     client_gone: bool = False
     ended_at_ns: int | None = None
 

@@ -33,6 +33,7 @@ class Calls(Protocol):
 
     def open_call(self, scope: Scope, rule: RouteRule) -> CallState: ...
     def before_response(self, state: CallState) -> list[tuple[bytes, bytes]]: ...
+    def headers_onward(self, state: CallState) -> list[tuple[bytes, bytes]]: ...
     def answer_begins(
         self, state: CallState, status: int, headers: Iterable[tuple[bytes, bytes]]
     ) -> None: ...
@@ -61,6 +62,7 @@ class Tap:
             await self.app(scope, receive, send)
             return
         calls, state = self._calls, self._calls.open_call(scope, rule)
+        scope["headers"] = calls.headers_onward(state)
 
         is_answered = False
 

@@ -1,0 +1,56 @@
+"""
+What of a request goes on to LiteLLM and to providers: everything but raw identifiers.
+
+The contract names the headers, baggage members and metadata keys under which a service may send an
+identifier that the gate hashes. The hash goes into the ledger; the raw value goes no further.
+
+Shapes  Headers as ASGI has them; metadata is changed in place, because LiteLLM holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+from tallygate.domain.attribution.contract import Contract
+
+_BAGGAGE = b"baggage"
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+def headers_onward(headers: Headers, contract: Contract) -> Headers:
+    """Return the headers without raw values; the same object where there are none."""
+    raw_headers = {name.encode() for name in _raw(contract.by_header)}
+    raw_members = _raw(contract.by_baggage)
+    if not any(name in raw_headers or name == _BAGGAGE for name, _ in headers):
+        return headers
+    kept = []
+    for name, value in headers:
+        if name in raw_headers:
+            continue
+        if name == _BAGGAGE and raw_members:
+            value = _baggage_onward(value, raw_members)  # noqa: PLW2901 - the header goes on, shorter
+            if not value:
+                continue
+        kept.append((name, value))
+    return kept
+
+
+def strip_metadata(metadata: MutableMapping[Any, Any], contract: Contract) -> None:
+    """Take raw values out of a `metadata` object."""
+    for name in _raw(contract.by_metadata):
+        metadata.pop(name, None)
+
+
+def _raw(index: Any) -> frozenset[str]:  # noqa: ANN401 - name to (field, is raw), of the contract
+    return frozenset(name for name, (_, is_raw) in index.items() if is_raw)
+
+
+def _baggage_onward(value: bytes, raw_members: frozenset[str]) -> bytes:
+    members = [member for member in value.split(b",") if _key_of(member) not in raw_members]
+    return b",".join(members)
+
+
+def _key_of(member: bytes) -> str:
+    return member.partition(b"=")[0].strip().decode("latin-1")
