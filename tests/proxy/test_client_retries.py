@@ -31,18 +31,23 @@ def a_call(
     return state
 
 
+def end(retries: ClientRetries, state: CallState, body: Any = BODY) -> None:
+    retries.call_before(state, body)
+    retries.ended(state)
+
+
 @pytest.mark.parametrize("status", [0, 408, 409, 429, 500, 503])
 def test_a_repeated_call_names_the_one_before(status: int) -> None:
     retries = ClientRetries()
-    retries.ended(a_call(1, status=status), BODY)
+    end(retries, a_call(1, status=status))
 
     assert retries.call_before(a_call(2, retry=1), dict(reversed(BODY.items()))) == "call-1"
 
 
 def test_a_second_repetition_names_the_first() -> None:
     retries = ClientRetries()
-    retries.ended(a_call(1), BODY)
-    retries.ended(a_call(2, retry=1), BODY)
+    end(retries, a_call(1))
+    end(retries, a_call(2, retry=1))
 
     assert retries.call_before(a_call(3, retry=2), BODY) == "call-2"
 
@@ -58,7 +63,7 @@ def test_a_second_repetition_names_the_first() -> None:
 )
 def test_nothing_else_is_linked(call: CallState, body: Any) -> None:
     retries = ClientRetries()
-    retries.ended(a_call(1), BODY)
+    end(retries, a_call(1))
 
     assert retries.call_before(call, body) is None
 
@@ -66,7 +71,7 @@ def test_nothing_else_is_linked(call: CallState, body: Any) -> None:
 @pytest.mark.parametrize("status", [200, 400, 403])
 def test_what_no_client_repeats_is_not_remembered(status: int) -> None:
     retries = ClientRetries()
-    retries.ended(a_call(1, status=status), BODY)
+    end(retries, a_call(1, status=status))
 
     assert retries.call_before(a_call(2, retry=1), BODY) is None
 
@@ -74,7 +79,7 @@ def test_what_no_client_repeats_is_not_remembered(status: int) -> None:
 def test_the_memory_is_bounded() -> None:
     retries = ClientRetries()
     for number in range(1_002):
-        retries.ended(a_call(number), {"n": number})
+        end(retries, a_call(number), {"input": number})
 
-    assert retries.call_before(a_call(2_000, retry=1), {"n": 0}) is None
-    assert retries.call_before(a_call(2_000, retry=1), {"n": 1_001}) == "call-1001"
+    assert retries.call_before(a_call(2_000, retry=1), {"input": 0}) is None
+    assert retries.call_before(a_call(2_000, retry=1), {"input": 1_001}) == "call-1001"

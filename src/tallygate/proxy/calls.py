@@ -128,8 +128,7 @@ class Calls:
 
     def end_call(self, state: CallState) -> None:
         self._journal.end_call(state)
-        self._retries.ended(state, state.body)
-        state.body = None
+        self._retries.ended(state)
 
     # Authentication and decision.
 
@@ -159,7 +158,6 @@ class Calls:
             return
         if state.admission is None:
             model, *others = asking.models_asked(data, state.query)
-            state.body = asking.body_of(data)
             state.has_forged_disconnect = asking.claims_disconnect(data)
             shape = CallShape(
                 route=state.rule.pattern,
@@ -176,8 +174,8 @@ class Calls:
                 principal=state.principal,
                 trace=state.trace,
                 shape=shape,
-                client_retry_count=state.client_retry_count,
-                retry_of_call_id=self._retries.call_before(state, state.body),
+                client_retry_count=state.client_retry_count or 0,
+                retry_of_call_id=self._retries.call_before(state, asking.body_of(data)),
             )
             try:
                 state.admission = self._line.admit(request)
@@ -279,7 +277,7 @@ class Calls:
                 shape=CallShape(
                     route=state.rule.pattern, call_type=UNKNOWN_CALL_TYPE, model=None, stream=False
                 ),
-                client_retry_count=state.client_retry_count,
+                client_retry_count=state.client_retry_count or 0,
                 is_own=not state.headers or state.rule.is_own,
             )
         )
@@ -292,11 +290,11 @@ def _trace_headers(state: CallState, attempt: Attempt) -> dict[str, str]:
     return headers
 
 
-def _retry_count(headers: Any) -> int:
+def _retry_count(headers: Any) -> int | None:
     for name, value in headers:
         if name == b"x-stainless-retry-count" and value.isdigit() and len(value) < 5:
             return int(value)
-    return 0
+    return None
 
 
 def _text_of(value: object) -> str | None:

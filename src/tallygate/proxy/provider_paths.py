@@ -44,6 +44,17 @@ GET     /responses/[^/]+                           retrieve_response
 GET     /responses/[^/]+/input_items               list_input_items
 POST    /responses/[^/]+/cancel                    cancel_response
 DELETE  /responses/[^/]+                           delete_response
+POST    /vector_stores                             vector_store_create
+POST    /vector_stores/[^/]+/search                vector_store_search
+POST    /vector_stores/[^/]+/(files|file_batches)  vector_store_file_create
+GET     /vector_stores                             list_vector_stores
+GET     /vector_stores/.+                          retrieve_vector_store
+POST    /vector_stores/[^/]+(/files/[^/]+)?        update_vector_store
+DELETE  /vector_stores/.+                          delete_vector_store
+POST    /containers                                create_container
+GET     /containers(/.+)?                          retrieve_container
+POST    /containers/[^/]+/files                    upload_container_file
+DELETE  /containers/.+                             delete_container
 POST    /files                                     create_file
 GET     /files                                     list_files
 GET     /files/[^/]+/content                       file_content
@@ -57,17 +68,6 @@ POST    /fine_tuning/jobs                          fine_tuning
 GET     /fine_tuning/jobs                          list_fine_tuning_jobs
 GET     /fine_tuning/jobs/[^/]+(/[a-z]+)?          retrieve_fine_tuning_job
 POST    /fine_tuning/jobs/[^/]+/[a-z]+             cancel_fine_tuning_job
-POST    /vector_stores                             vector_store_create
-POST    /vector_stores/[^/]+/search                vector_store_search
-POST    /vector_stores/[^/]+/(files|file_batches)  vector_store_file_create
-GET     /vector_stores                             list_vector_stores
-GET     /vector_stores/.+                          retrieve_vector_store
-POST    /vector_stores/[^/]+(/files/[^/]+)?        update_vector_store
-DELETE  /vector_stores/.+                          delete_vector_store
-POST    /containers                                create_container
-GET     /containers(/.+)?                          retrieve_container
-POST    /containers/[^/]+/files                    upload_container_file
-DELETE  /containers/.+                             delete_container
 POST    /videos(/[^/]+/remix|/edits|/extensions|/characters)?   video_generation
 GET     /videos                                    list_videos
 GET     /videos/[^/]+/content                      video_content
@@ -77,6 +77,8 @@ POST    /realtime/(client_secrets|sessions|transcription_sessions)   create_real
 POST    /realtime/calls                            realtime
 GET     /v\d+/models(/[^/]+)?                      list_models
 """
+
+"""Stores and containers stand before files: theirs end in `/files` too."""
 
 _THREADS: Final = """
 POST    /assistants(/[^/]+)?                       create_assistant

@@ -93,7 +93,8 @@ class CallState:
     observe: Callable[[CallState], Admission] | None = None
     """Finds out who pays for a call that nobody had to decide on."""
     attempts: list[Attempt] = field(default_factory=list)
-    client_retry_count: int = 0
+    client_retry_count: int | None = None
+    """None where the client is none that counts its retries."""
     answer: Reader | None = None
     """What is read of the response on its way to the client, where its body is the provider's."""
     overheard: Reader | None = None
@@ -108,8 +109,8 @@ class CallState:
     """The body claims what LiteLLM notes of a client that went away."""
     sends: int = 0
     """How many tries went on the wire, resends included; numbers the next one."""
-    body: object = None
-    """The client's own, as LiteLLM has parsed it; let go when the call has ended."""
+    asked: bytes | None = None
+    """Digest of who asked what, for calls of a client that repeats them."""
     answered_status: int = 0
     """Of the response to the client; 0 before it begins."""
     client_gone: bool = False
