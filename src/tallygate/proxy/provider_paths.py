@@ -77,7 +77,6 @@ POST    /realtime/(client_secrets|sessions|transcription_sessions)   create_real
 POST    /realtime/calls                            realtime
 GET     /v\d+/models(/[^/]+)?                      list_models
 """
-
 """Stores and containers stand before files: theirs end in `/files` too."""
 
 _THREADS: Final = """
