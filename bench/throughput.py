@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import itertools
 import json
 import os
 import statistics
@@ -51,13 +52,15 @@ class Side:
     cpu_ms: list[float] = field(default_factory=list)
     children_cpu_ms: list[float] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
+    memory_mb: list[float] = field(default_factory=list)
     calls: int = 0
     failed: int = 0
 
 
-def chat_request(model: str, words: int) -> bytes:
+def chat_request(model: str, words: int, *, stream: bool = False) -> bytes:
     content = "Why was I billed twice? " + "word " * words
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": content}]})
+    asked = {"model": model, "messages": [{"role": "user", "content": content}]}
+    body = json.dumps({**asked, "stream": True} if stream else asked)
     headers = {
         "host": "127.0.0.1",
         "authorization": f"Bearer {KEY}",
@@ -83,10 +86,11 @@ async def read_answer(reader: asyncio.StreamReader) -> int:
     return status
 
 
-async def ask_until(side: Side, request: bytes, deadline: float, done: list[float]) -> None:
+async def ask_until(side: Side, requests: list[bytes], deadline: float, done: list[float]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", side.proxy.port, limit=2**20)
+    kinds = itertools.cycle(requests)
     while (began := time.perf_counter()) < deadline:
-        writer.write(request)
+        writer.write(next(kinds))
         if await read_answer(reader) != 200:
             side.failed += 1
         done.append((time.perf_counter() - began) * 1000)
@@ -94,23 +98,29 @@ async def ask_until(side: Side, request: bytes, deadline: float, done: list[floa
     await writer.wait_closed()
 
 
-async def one_round(side: Side, request: bytes, seconds: float, connections: int) -> list[float]:
+async def one_round(
+    side: Side, requests: list[bytes], seconds: float, connections: int
+) -> list[float]:
     done: list[float] = []
     deadline = time.perf_counter() + seconds
-    await asyncio.gather(*(ask_until(side, request, deadline, done) for _ in range(connections)))
+    turned = [
+        requests[i % len(requests) :] + requests[: i % len(requests)] for i in range(connections)
+    ]
+    await asyncio.gather(*(ask_until(side, each, deadline, done) for each in turned))
     return done
 
 
-def measure(side: Side, request: bytes, seconds: float, connections: int) -> None:
+def measure(side: Side, requests: list[bytes], seconds: float, connections: int) -> None:
     own_before, all_before = cpu_seconds(side.proxy.process.pid)
     began = time.perf_counter()
-    done = asyncio.run(one_round(side, request, seconds, connections))
+    done = asyncio.run(one_round(side, requests, seconds, connections))
     took = time.perf_counter() - began
     own, everything = cpu_seconds(side.proxy.process.pid)
     side.rates.append(len(done) / took)
     side.cpu_ms.append((own - own_before) * 1000 / len(done))
     side.children_cpu_ms.append(((everything - own) - (all_before - own_before)) * 1000 / len(done))
     side.latencies_ms.extend(done)
+    side.memory_mb.append(resident_mb(side.proxy.process.pid))
     side.calls += len(done)
 
 
@@ -131,6 +141,15 @@ def cpu_seconds(pid: int) -> tuple[float, float]:
     while more := {p for p, parent in parents.items() if parent in family} - family:
         family |= more
     return used.get(pid, 0.0), sum(used.get(process, 0.0) for process in family)
+
+
+def resident_mb(pid: int) -> float:
+    """Memory that the proxy's own process holds; zero where there is no /proc."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def config_with(callbacks: list[str]) -> str:
@@ -189,7 +208,9 @@ def pinned(core: int | None) -> tuple[str, ...]:
 def run(args: argparse.Namespace) -> dict[str, object]:
     if args.load_core is not None:
         os.sched_setaffinity(0, {args.load_core})
-    request = chat_request(args.model, args.words)
+    requests = [chat_request(args.model, args.words)]
+    if args.mixed:
+        requests.append(chat_request(args.model, args.words, stream=True))
     sides = planned_sides(args)
     received = 0
     with tempfile.TemporaryDirectory(prefix="tallygate-bench-") as made, ExitStack() as running:
@@ -201,19 +222,19 @@ def run(args: argparse.Namespace) -> dict[str, object]:
                     place = folder / str(start) / side.name
                     side.proxy = new_proxy(side, args, place, standin.url)
                     proxies.enter_context(side.proxy)
-                    asyncio.run(one_round(side, request, args.warm_up, args.connections))
+                    asyncio.run(one_round(side, requests, args.warm_up, args.connections))
                     side.failed = 0
                     print(f"start {start + 1}: {side.name} is warm", file=sys.stderr)
                 standin.forget()
-                rounds_of_load(args, sides, request)
+                rounds_of_load(args, sides, requests)
                 received += standin.count()["generating"]
     return report(args, sides, received)
 
 
-def rounds_of_load(args: argparse.Namespace, sides: list[Side], request: bytes) -> None:
+def rounds_of_load(args: argparse.Namespace, sides: list[Side], requests: list[bytes]) -> None:
     for number in range(args.rounds):
         for side in sides if number % 2 == 0 else reversed(sides):
-            measure(side, request, args.seconds, args.connections)
+            measure(side, requests, args.seconds, args.connections)
         rates = "  ".join(f"{side.name} {side.rates[-1]:.1f}/s" for side in sides)
         print(f"round {number + 1}: {rates}", file=sys.stderr)
 
@@ -238,6 +259,7 @@ def report(args: argparse.Namespace, sides: list[Side], received: int) -> dict[s
             "children_cpu_ms_per_call_median": statistics.median(side.children_cpu_ms),
             "latency_ms_p50": statistics.median(side.latencies_ms),
             "latency_ms_p99": statistics.quantiles(side.latencies_ms, n=100)[98],
+            "memory_mb": side.memory_mb[-1],
             "calls": side.calls,
             "failed": side.failed,
         }
@@ -264,7 +286,8 @@ def bare_over(bare: Side, side: Side) -> float | None:
 def table(result: dict[str, object]) -> str:
     head = (
         f"{'':12} {'calls/s':>8} {'min':>7} {'max':>7} {'ratio':>6} {'(quartiles)':>15} "
-        f"{'cpu ms':>7} {'ratio':>6} {'children':>8} {'p50 ms':>7} {'p99 ms':>7} {'failed':>6}"
+        f"{'cpu ms':>7} {'ratio':>6} {'children':>8} {'p50 ms':>7} {'p99 ms':>7} {'MB':>5} "
+        f"{'failed':>6}"
     )
     lines = [head]
     for row in result["sides"]:
@@ -276,7 +299,7 @@ def table(result: dict[str, object]) -> str:
             f"{row['calls_per_s_max']:7.1f} {row['ratio_of_medians']:6.3f} {spread:>15} "
             f"{row['cpu_ms_per_call_median']:7.2f} {cpu_ratio or float('nan'):6.3f} "
             f"{row['children_cpu_ms_per_call_median']:8.2f} {row['latency_ms_p50']:7.1f} "
-            f"{row['latency_ms_p99']:7.1f} {row['failed']:6}"
+            f"{row['latency_ms_p99']:7.1f} {row['memory_mb']:5.0f} {row['failed']:6}"
         )
     for row in result["sides"][1:]:
         starts = "  ".join(f"{ratio:.3f}" for ratio in row["ratio_by_start"])
@@ -292,6 +315,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=5.0, help="seconds of load before")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--words", type=int, default=200, help="length of the prompt")
+    parser.add_argument("--mixed", action="store_true", help="every other call is a stream")
     parser.add_argument("--model", default="gpt-5.4-mini")
     parser.add_argument("--policies", type=Path, default=REPOSITORY / "policies")
     parser.add_argument("--null", action="store_true", help="bare against bare: the noise")

@@ -18,9 +18,9 @@ class Metering(StrEnum):
     METERED = "metered"
     """Attempts are opened and settled, their usage is read and priced."""
     COUNTED = "counted"
-    """Attempts are opened and settled; usage is not read yet, the event says unpriced."""
+    """Attempts are opened and settled; what they cost no answer says, the event says unpriced."""
     FREE = "free"
-    """Reaches no provider, or none that charges for it."""
+    """What reaches a provider is recorded at no cost: none charges for it."""
     INTERNAL = "internal"
     """LiteLLM's own synchronous twin: the proxy calls the asynchronous one."""
 
@@ -29,14 +29,14 @@ _CALL_TYPES_BY_METERING: Final[Mapping[Metering, str]] = {
     Metering.METERED: """
         completion acompletion text_completion atext_completion embedding aembedding
         responses aresponses anthropic_messages aanthropic_messages
+        aimage_generation aimage_edit amoderation atranscription aspeech arerank _arealtime
+        _aresponses_websocket acreate_batch pass_through_endpoint allm_passthrough_route
+        agenerate_content agenerate_content_stream arun_thread arun_thread_stream
     """,
     Metering.COUNTED: """
-        aimage_generation aimage_edit amoderation atranscription aspeech arerank asearch aocr
-        adecisions asystemone _arealtime _aresponses_websocket acreate_batch
-        acreate_fine_tuning_job pass_through_endpoint allm_passthrough_route
-        agenerate_content agenerate_content_stream acreate_interaction arun_thread
-        arun_thread_stream aingest aquery acreate_video avideo_generation avideo_remix avideo_edit
-        avideo_extension avideo_create_character avector_store_create avector_store_search
+        asearch aocr adecisions asystemone acreate_fine_tuning_job acreate_interaction aingest
+        aquery acreate_video avideo_generation avideo_remix avideo_edit avideo_extension
+        avideo_create_character avector_store_create avector_store_search
         avector_store_file_create acreate_container acreate_sandbox arun_code
         acode_interpreter_tool call_mcp_tool asend_message aextraction
     """,

@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tallygate.domain.ledger.events import AttemptFacts, Outcome, Status, UsageSource
-from tallygate.domain.usage.operations import EXECUTE_TOOL, FORWARDED, REALTIME, USAGE_APART
+from tallygate.domain.usage.operations import BATCH, EXECUTE_TOOL, FORWARDED, REALTIME, USAGE_APART
 from tallygate.proxy.answers import Reader
 from tallygate.proxy.provider_paths import asked_of, provider_of_host
 from tallygate.proxy.routes import UNKNOWN
@@ -47,10 +47,13 @@ def passed_facts(attempt: Attempt, details: Mapping[str, Any], opened_at_ns: int
     host = address.hostname or ""
     provider = provider_of_host(host) or rule.provider or host
     body = mapping_of(payload.get("request_body"))
+    operation = asked.operation if asked else FORWARDED
+    if operation == "create_batch":
+        operation = BATCH  # nobody will follow it to its end, so it is not free but unpriced
     return AttemptFacts(
         number=attempt.number,
         opened_at_ns=opened_at_ns,
-        operation=asked.operation if asked else FORWARDED,
+        operation=operation,
         provider=token_of(provider) or "unknown",
         request_model=token_of(body.get("model")) or (asked and asked.model) or "unknown",
         stream=body.get("stream") is True or "stream" in address.path.lower(),

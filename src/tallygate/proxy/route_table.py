@@ -54,6 +54,14 @@ TABLE: Final = (
         [/v1|/engines/{model:path}|/openai/deployments/{model:path}]/embeddings
         [/v1|/openai/v1]/responses
         /v1/messages /claude_code_gateway/v1/messages
+        [/v1|/openai/deployments/{model:path}]/images/generations
+        [/v1|/openai/deployments/{model:path}]/images/edits
+        [/v1]/audio/speech | the characters of the request, where the answer says no tokens
+        [/v1]/audio/transcriptions | by the second or by tokens, as the provider says
+        [/v1]/moderations | free at OpenAI, not everywhere
+        [/v1|/v2]/rerank
+        [/v1]/batches /{provider}/v1/batches | usage comes once, when the batch is read back
+        [/v1|/openai/v1]/responses/compact
         /cursor/chat/completions | goes to the provider as responses
         /prompts/test | LiteLLM does not list it as an LLM route
         /lens/worker/{lens_id}/{job_id}/model | LiteLLM's own worker, on the key that it bills
@@ -65,12 +73,6 @@ TABLE: Final = (
         POST,
         "",
         """
-        [/v1|/openai/deployments/{model:path}]/images/generations
-        [/v1|/openai/deployments/{model:path}]/images/edits
-        [/v1]/audio/speech
-        [/v1]/audio/transcriptions
-        [/v1]/moderations | free at OpenAI, not everywhere
-        [/v1|/v2]/rerank
         [/v1]/ocr
         [/v1]/search
         [/v1]/search/{search_tool_name}
@@ -83,13 +85,11 @@ TABLE: Final = (
         [/v1]/videos/edits
         [/v1]/videos/extensions
         [/v1]/containers | charged by the session
-        [/v1]/batches /{provider}/v1/batches | the bill comes with the finished batch
         [/v1]/fine_tuning/jobs | the bill comes with the finished job
         [/v1]/vector_stores | charged by storage
         [/v1]/vector_stores/{vector_store_id:path}/search
         [/v1]/vector_stores/{vector_store_id}/files
         [/v1beta]/interactions
-        [/v1|/openai/v1]/responses/compact
         [/v1|/openai/v1]/realtime/client_secrets | the session itself runs past the proxy
         [/v1|/openai/v1]/realtime/transcription_sessions | the session itself runs past the proxy
         [/v1|/openai/v1]/realtime/calls | a short-lived token instead of a key: team only
@@ -116,9 +116,9 @@ tools/call is decided, the other messages are not; the hook sees headers only
     ),
     Group(
         "pre_call",
-        Metering.COUNTED,
+        Metering.METERED,
         (WEBSOCKET,),
-        "decided once, when the session opens",
+        "decided once, when the session opens; each turn is metered as it ends",
         """
         [/v1|/openai/v1]/realtime
         [/v1]/responses
@@ -159,11 +159,11 @@ tools/call is decided, the other messages are not; the hook sees headers only
     ),
     Group(
         "auth",
-        Metering.COUNTED,
+        Metering.METERED,
         POST,
         "",
         """
-        [/v1]/rag/ingest
+        [/v1]/rag/ingest | each call that it makes is an attempt of its own
         [/v1]/rag/query
         """,
     ),
@@ -201,19 +201,14 @@ tools/call is decided, the other messages are not; the hook sees headers only
         """
         [/v1|/cursor|/cursor/v1|/claude_code_gateway/v1]/models [/v1]/models/{model_id}
         [/v1|/v2]/model/info /model_group/info /utils/model_info /utils/supported_openai_params
-        /anthropic/v1/models /anthropic/v1/models/{model_id} | of the provider, passed through
-        /openai/v1/models /openai/v1/models/{model_id} | of the provider, passed through
-        /openai_passthrough/v1/models /openai_passthrough/v1/models/{model_id} | of the provider
-        /gemini/v1beta/models /gemini/v1beta/models/{model_id} | of the provider, passed through
-        /mistral/v1/models /mistral/v1/models/{model_id} | of the provider, passed through
         [/v1]/files [/v1]/files/{file_id:path}
         /{provider}/v1/files /{provider}/v1/files/{file_id:path}
-        [/v1]/batches [/v1]/batches/{batch_id:path} | a finished batch is billed by its id
+        [/v1]/batches [/v1]/batches/{batch_id:path} | a finished batch is billed once, by its id
         /{provider}/v1/batches /{provider}/v1/batches/{batch_id:path}
         [/v1]/fine_tuning/jobs [/v1]/fine_tuning/jobs/{fine_tuning_job_id:path}
         [/v1]/assistants [/v1]/assistants/{assistant_id:path}
         [/v1]/threads/{thread_id} [/v1]/threads/{thread_id}/messages
-        [/v1|/openai/v1]/responses/{response_id} | usage was recorded when it was made
+        [/v1|/openai/v1]/responses/{response_id} | one made in the background is billed then
         [/v1|/openai/v1]/responses/{response_id}/input_items
         [/v1]/videos [/v1]/videos/{video_id} [/v1]/videos/{video_id}/content
         [/v1]/videos/characters/{character_id}
@@ -232,6 +227,20 @@ tools/call is decided, the other messages are not; the hook sees headers only
         /agents /a2a/{agent_id}/.well-known/agent-card.json /a2a/{agent_id}/.well-known/agent.json
         /v1/mcp/tools /mcp-rest/tools/list /mcp/tools /mcp/tools/list
         """,
+    ),
+    Group(
+        None,
+        Metering.FREE,
+        ("GET", "DELETE"),
+        "of the provider, passed through",
+        """
+        /anthropic/v1/models /anthropic/v1/models/{model_id}
+        /openai/v1/models /openai/v1/models/{model_id}
+        /openai_passthrough/v1/models /openai_passthrough/v1/models/{model_id}
+        /gemini/v1beta/models /gemini/v1beta/models/{model_id}
+        /mistral/v1/models /mistral/v1/models/{model_id}
+        """,
+        is_passed=True,
     ),
     Group(
         None,
@@ -273,7 +282,7 @@ tools/call is decided, the other messages are not; the hook sees headers only
     ),
     Group(
         "pre_call",
-        Metering.COUNTED,
+        Metering.METERED,
         EVERY,
         "passed through, authenticated out of the wrapper's sight; the hook is blind",
         """
@@ -284,7 +293,7 @@ tools/call is decided, the other messages are not; the hook sees headers only
     ),
     Group(
         "auth",
-        Metering.COUNTED,
+        Metering.METERED,
         EVERY,
         "passed through; the hook is blind or never fires",
         "\n".join(f"/{provider} /{provider}/{{endpoint:path}}" for provider in PROVIDERS.split())

@@ -55,7 +55,7 @@ CUSTOM_PASS_THROUGH: Final = RouteRule(
     pattern="pass_through_endpoints",
     governed=True,
     decided_in="auth",
-    metering=Metering.COUNTED,
+    metering=Metering.METERED,
     note="a path of the proxy's own config; with `auth: false` nobody is asked who calls",
     is_passed=True,
 )

@@ -38,6 +38,7 @@ class SelfCheck:
         self._line = line
         self._findings: list[Finding] = []
         self._written: dict[str, Any] = {}
+        self._releases = {name: version(name) for name in ("tallygate", "litellm")}
 
     def note(self, *findings: Finding) -> None:
         """Keep findings; one that is not ok is logged."""
@@ -65,8 +66,7 @@ class SelfCheck:
         return {
             "pid": os.getpid(),
             "writer_id": self._line.spool.writer_id,
-            "tallygate": version("tallygate"),
-            "litellm": version("litellm"),
+            **self._releases,
             "policy_revision": self._line.policy.engine.revision,
             "uncounted_attempts": self._line.uncounted,
             "findings": [asdict(finding) for finding in self._findings],

@@ -82,6 +82,10 @@ class Contract:
     by_baggage: Mapping[str, tuple[FieldSpec, bool]] = field(default_factory=dict)
     by_metadata: Mapping[str, tuple[FieldSpec, bool]] = field(default_factory=dict)
     """Arrival name to its field, and whether the value is raw and must be hashed."""
+    raw_headers: frozenset[bytes] = frozenset()
+    raw_baggage: frozenset[str] = frozenset()
+    raw_metadata: frozenset[str] = frozenset()
+    """The raw ones among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,8 @@ class Registry:
 def contract_from_data(data: Mapping[str, Any]) -> Contract:
     """Read `data.contract`."""
     fields = {name: _field(name, spec) for name, spec in data["fields"].items()}
+    by_header, by_baggage = _index(fields, "headers"), _index(fields, "baggage")
+    by_metadata = _index(fields, "metadata")
     limits = data.get("limits", {})
     return Contract(
         fields=fields,
@@ -147,9 +153,12 @@ def contract_from_data(data: Mapping[str, Any]) -> Contract:
         default_mode=data.get("modes", {}).get("default", "report_only"),
         unbound_mode=data.get("unbound", {}).get("mode", "report_only"),
         unbound_services=frozenset(data.get("unbound", {}).get("services", ("*",))),
-        by_header=_index(fields, "headers"),
-        by_baggage=_index(fields, "baggage"),
-        by_metadata=_index(fields, "metadata"),
+        by_header=by_header,
+        by_baggage=by_baggage,
+        by_metadata=by_metadata,
+        raw_headers=frozenset(name.encode() for name in _raw(by_header)),
+        raw_baggage=_raw(by_baggage),
+        raw_metadata=_raw(by_metadata),
     )
 
 
@@ -211,6 +220,10 @@ def _index(fields: Mapping[str, FieldSpec], kind: str) -> dict[str, tuple[FieldS
     for spec in fields.values():
         index |= dict.fromkeys(getattr(spec.names, kind), (spec, False))
     return index
+
+
+def _raw(index: Mapping[str, tuple[FieldSpec, bool]]) -> frozenset[str]:
+    return frozenset(name for name, (_, is_raw) in index.items() if is_raw)
 
 
 def _binding(entry: Mapping[str, Any]) -> Binding:

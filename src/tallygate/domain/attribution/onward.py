@@ -21,8 +21,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 def headers_onward(headers: Headers, contract: Contract) -> Headers:
     """Return the headers without raw values; the same object where there are none."""
-    raw_headers = {name.encode() for name in _raw(contract.by_header)}
-    raw_members = _raw(contract.by_baggage)
+    raw_headers, raw_members = contract.raw_headers, contract.raw_baggage
     if not any(name in raw_headers or name == _BAGGAGE for name, _ in headers):
         return headers
     kept = []
@@ -39,12 +38,8 @@ def headers_onward(headers: Headers, contract: Contract) -> Headers:
 
 def strip_metadata(metadata: MutableMapping[Any, Any], contract: Contract) -> None:
     """Take raw values out of a `metadata` object."""
-    for name in _raw(contract.by_metadata):
+    for name in contract.raw_metadata:
         metadata.pop(name, None)
-
-
-def _raw(index: Any) -> frozenset[str]:  # noqa: ANN401 - name to (field, is raw), of the contract
-    return frozenset(name for name, (_, is_raw) in index.items() if is_raw)
 
 
 def _baggage_onward(value: bytes, raw_members: frozenset[str]) -> bytes:
