@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import aiohttp
 import httpx
+import httpx2
 
 Upload = bytes | Callable[[], AsyncIterator[bytes]]
 """A body as a whole, or what yields its parts."""
@@ -51,8 +52,10 @@ class Aiohttp:
 class Httpx:
     """What LiteLLM takes when aiohttp is switched off."""
 
+    library: Any = httpx
+
     def __init__(self, tls: ssl.SSLContext | None = None, proxy: str | None = None) -> None:
-        self._client = httpx.AsyncClient(
+        self._client = self.library.AsyncClient(
             verify=tls or True, proxy=proxy, follow_redirects=True, trust_env=False
         )
 
@@ -71,8 +74,10 @@ class Httpx:
 class HttpxSync:
     """What LiteLLM's synchronous twins take."""
 
+    library: Any = httpx
+
     def __init__(self, tls: ssl.SSLContext | None = None, proxy: str | None = None) -> None:
-        self._client = httpx.Client(
+        self._client = self.library.Client(
             verify=tls or True, proxy=proxy, follow_redirects=True, trust_env=False
         )
 
@@ -86,3 +91,15 @@ class HttpxSync:
         content = iter([part async for part in body()]) if callable(body) else body or None
         response = self._client.request(method, url, content=content)
         return response.status_code, response.json()
+
+
+class Httpx2(Httpx):
+    """What MCP's client and newer client libraries of providers take."""
+
+    library = httpx2
+
+
+class Httpx2Sync(HttpxSync):
+    """The same, in threads."""
+
+    library = httpx2

@@ -19,11 +19,21 @@ from typing import Any, Final
 
 import aiohttp
 import httpx
+import httpx2
 import pytest
 import uvloop
 
 from proxy.byte_server import ByteServer, certificate_for_here, served
-from proxy.http_clients import Aiohttp, Client, Httpx, HttpxSync, Opened, Upload
+from proxy.http_clients import (
+    Aiohttp,
+    Client,
+    Httpx,
+    Httpx2,
+    Httpx2Sync,
+    HttpxSync,
+    Opened,
+    Upload,
+)
 from proxy.watched_sends import sends_watched_by
 from tallygate.proxy.sending import Target
 
@@ -65,6 +75,12 @@ class Ears:
 
 Run = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
 Make = Callable[..., Opened]
+NOT_CONNECTED: Final = (aiohttp.ClientConnectorError, httpx.ConnectError, httpx2.ConnectError)
+HUNG_UP: Final = (
+    aiohttp.ServerDisconnectedError,
+    httpx.RemoteProtocolError,
+    httpx2.RemoteProtocolError,
+)
 LOOPS: Final = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
@@ -75,6 +91,9 @@ LOOPS: Final = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_lo
         (Httpx, "asyncio"),
         (Httpx, "uvloop"),
         (HttpxSync, "asyncio"),
+        (Httpx2, "asyncio"),
+        (Httpx2, "uvloop"),
+        (Httpx2Sync, "asyncio"),
     ],
     ids=lambda param: f"{param[0].__name__.lower()}-{param[1]}",
 )
@@ -301,7 +320,7 @@ def test_nothing_is_heard_of_a_connection_that_was_refused(
             async with make() as client:
                 await client.send("POST", f"http://127.0.0.1:{port}/echo", BODY)
 
-        with pytest.raises((aiohttp.ClientConnectorError, httpx.ConnectError)):
+        with pytest.raises(NOT_CONNECTED):
             run(steps)
 
     assert ears.sends == []
@@ -315,7 +334,7 @@ def test_a_server_that_hangs_up_was_sent_to_and_said_nothing(
         async with make() as client:
             await client.send("POST", f"{server.url}/hang-up", BODY)
 
-    with pytest.raises((aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError)):
+    with pytest.raises(HUNG_UP):
         run(steps)
 
     sent_once(ears, target_of("/hang-up"))
@@ -444,6 +463,7 @@ def test_a_tunnel_through_a_proxy_is_no_send_and_its_status_no_answer(
         pytest.param(aiohttp.ClientRequest, "write_bytes", "aiohttp", id="aiohttp's writing"),
         pytest.param(aiohttp.ClientResponse, "start", "aiohttp", id="aiohttp's answer"),
         pytest.param(httpx, "HTTPTransport", "httpx", id="httpx's transport"),
+        pytest.param(httpx2, "HTTPTransport", "httpx2", id="httpx2's transport"),
     ],
 )
 def test_a_client_that_has_changed_is_named_and_left_as_it_is(
