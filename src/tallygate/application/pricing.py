@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from tallygate.application.ports import RuleBooks
+from tallygate.domain.kernel.money import e12_from_amount
 from tallygate.domain.ledger.events import (
     NOT_SENT,
     AttemptFacts,
@@ -100,7 +101,8 @@ def _declared(usage: Mapping[str, Any]) -> Price:
         cost = unit_price * requests
         if not 0 <= cost <= _STORABLE:
             return _unpriced(UsageUnreadable("the declared price cannot be booked"))
-    except (KeyError, ValueError, ArithmeticError):
+        e12_from_amount(cost)  # raises where the ledger's twelve places do not hold it
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         return _unpriced(UsageUnreadable("the declared price cannot be read"))
     line = ChargeLine(meter=Meter.REQUESTS, quantity=requests, unit_price=unit_price, cost=cost)
     return Price(
