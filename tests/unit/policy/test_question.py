@@ -112,6 +112,31 @@ def test_a_model_enters_as_its_group(model: str | None, group: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "others", "group"),
+    [
+        pytest.param("gpt-5.4", (), "frontier", id="no others"),
+        pytest.param("gpt-5.4", ("gpt-5.4",), "frontier", id="the same again"),
+        pytest.param("gpt-5.4-mini", ("gpt-5.4",), "other", id="another group's may answer"),
+        pytest.param("gpt-5.4", ("gpt-5.4-mini",), "other", id="and the other way round"),
+        pytest.param("gpt-5.4", ("my-secret-model",), "other", id="one that is not listed"),
+        pytest.param("gpt-5.4", ("?",), "other", id="one that could not be read"),
+        pytest.param(None, ("gpt-5.4",), "other", id="no model first"),
+        pytest.param("a", ("b", "c"), "other", id="none is listed"),
+    ],
+)
+def test_models_of_several_groups_enter_as_no_group(
+    model: str | None, others: tuple[str, ...], group: str
+) -> None:
+    shape = CallShape(
+        "/v1/chat/completions", "acompletion", model, stream=False, other_models=others
+    )
+    question = asked(call=shape)
+
+    assert question["call"]["model_group"] == group
+    assert "secret" not in str(question)
+
+
+@pytest.mark.parametrize(
     ("principal", "expected"),
     [
         pytest.param(Principal(), {"team": "", "key": ""}, id="nobody"),
