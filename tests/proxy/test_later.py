@@ -14,6 +14,7 @@ from fakes.lines import a_request, clock_of
 from tallygate.domain.kernel.ids import ns_of_uuid7
 from tallygate.domain.ledger.events import Event, EventKind, Outcome, Status, UsageSource
 from tallygate.domain.policy.question import CallShape
+from tallygate.domain.usage.normalisers import normalise
 from tallygate.domain.usage.operations import USAGE_APART
 from tallygate.proxy.journal import Journal
 from tallygate.proxy.later import is_under_way
@@ -197,6 +198,28 @@ def test_what_a_prompt_read_from_a_cache_counts_to_anthropics_length(poll: Poll)
     assert set(by_length) == {250_010, 20}
     assert by_length[20]["input_tokens"] == 20
     assert {_outcome(event).usage_format for event in poll.usages} == {"anthropic"}
+
+
+def test_records_that_words_make_dearer_are_added_up_apart(poll: Poll) -> None:
+    words = [{}, {"inference_geo": "us"}, {"inference_geo": "us", "speed": "fast"}]
+    lines = [a_result(10, service_tier="batch", **each) for each in words]
+    poll.looks(a_batch(), *lines, *lines)
+
+    named = [{k: c[k] for k in ("inference_geo", "speed") if k in c} for c in poll.counted]
+    assert sorted(named, key=len) == words
+    assert [(c["input_tokens"], c["records"]) for c in poll.counted] == [(20, 2)] * 3
+    assert len(set(_ids(poll))) == 3
+
+
+def test_rounds_that_anthropic_counts_apart_are_added_up_with_their_like(poll: Poll) -> None:
+    rounds = [{"type": "compaction", "input_tokens": 90, "output_tokens": 5}]
+    own = {"type": "message", "input_tokens": 10, "output_tokens": 2}
+    with_rounds = a_result(10, iterations=[*rounds, own])
+    poll.looks(a_batch(), with_rounds, a_result(10), with_rounds)
+
+    read = [normalise("anthropic", "anthropic", usage) for usage in poll.counted]
+    assert sorted(found.counts.input_tokens for found in read) == [10, 200]
+    assert sum(found.counts.output_tokens for found in read) == 16
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,10 @@ _ENDED_BADLY: Final = frozenset({"failed", "cancelled", "expired", "incomplete"}
 _UNDER_WAY: Final = frozenset({"queued", "in_progress"})
 _LENGTHS: Final = (100_000, 128_000, 200_000, 256_000, 272_000, 512_000, 1_000_000)
 """Prompt lengths at which a provider's price may change: records are added up between them."""
+_PRICED_WORDS: Final = ("inference_geo", "speed")
+"""Words in a record's usage that its price may depend on too."""
+_ROUNDS: Final = "iterations"
+"""Anthropic's list of an answer's rounds; where it is there, it counts instead of the rest."""
 
 
 @dataclass(slots=True)
@@ -87,7 +91,7 @@ class Later:
         if not isinstance(content, bytes):
             return
         groups = _groups_of(content)
-        for (model, length), group in groups.items():
+        for (model, length, words), group in groups.items():
             usage = {
                 **group.usage,
                 RECORDS: group.records,
@@ -95,7 +99,8 @@ class Later:
                 LONGEST: max(group.lengths),
             }
             outcome = self._outcome(batch, model, usage, group.usage_format)
-            self._write_batch(batch, f"{batch.batch_id}\n{model}\n{length}", outcome)
+            key = "\n".join((batch.batch_id, model, str(length), *words))
+            self._write_batch(batch, key, outcome)
         if groups:
             batch.sum_of_litellm = None
             self._remember(batch.batch_id)
@@ -236,8 +241,8 @@ def _usage_event(
     )
 
 
-def _groups_of(content: bytes) -> dict[tuple[str, int], _Group]:
-    groups: dict[tuple[str, int], _Group] = {}
+def _groups_of(content: bytes) -> dict[tuple[str, int, tuple[str, ...]], _Group]:
+    groups: dict[tuple[str, int, tuple[str, ...]], _Group] = {}
     for answer in _answers_in(content):
         model, usage = answer.get("model"), counts_in(answer.get("usage"))
         if not isinstance(model, str) or usage is None:
@@ -245,9 +250,13 @@ def _groups_of(content: bytes) -> dict[tuple[str, int], _Group]:
         usage_format = usage_format_of(usage)
         usage_format = "openai_chat" if usage_format == "litellm" else usage_format
         length = _input_of(usage, usage_format)
-        group = groups.setdefault((model, bisect_right(_LENGTHS, length)), _Group())
+        words: dict[str, Any] = {name: usage[name] for name in _PRICED_WORDS if name in usage}
+        written = [f"{name}={word}" for name, word in words.items()]
+        written += [_ROUNDS] if _ROUNDS in usage else []
+        key = (model, bisect_right(_LENGTHS, length), tuple(written))
+        group = groups.setdefault(key, _Group())
         group.usage_format = usage_format
-        group.usage = _added(group.usage, usage)
+        group.usage = {**_added(group.usage, usage), **words}
         group.records += 1
         group.lengths.append(length)
     return groups
@@ -280,6 +289,8 @@ def _added(total: Mapping[str, Any], usage: Mapping[str, Any]) -> dict[str, Any]
     for name, value in usage.items():
         if isinstance(value, Mapping):
             added[name] = _added(added.get(name) or {}, value)
+        elif isinstance(value, list):
+            added[name] = [*added.get(name, ()), *value]
         elif isinstance(value, int):
             added[name] = added.get(name, 0) + value
     return added
