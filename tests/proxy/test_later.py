@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import pytest
 
 from fakes.journal import GRACE_S, SECRET, Call
 from fakes.lines import a_request, clock_of
+from tallygate.adapters.files.rule_books import RuleBookFolder
 from tallygate.domain.kernel.ids import ns_of_uuid7
 from tallygate.domain.ledger.events import Event, EventKind, Outcome, Status, UsageSource
 from tallygate.domain.policy.question import CallShape
@@ -21,6 +23,7 @@ from tallygate.proxy.later import is_under_way
 from tallygate.proxy.sending import Target
 from tallygate.proxy.state import begun_attempt, current_attempt, current_call
 
+POLICIES: Final = Path(__file__).parents[2] / "policies"
 DONE_S: Final = 1_795_000_000
 READS_BATCH: Final = Target("GET", "api.openai.com", "/v1/batches/batch_1")
 READS_ANSWER: Final = Target("GET", "api.openai.com", "/v1/responses/resp_1")
@@ -172,7 +175,7 @@ def test_two_batches_are_two(poll: Poll) -> None:
 
 
 def test_records_are_added_up_by_model_and_by_length(poll: Poll) -> None:
-    lengths = [99_999, 100_000, 199_999, 200_000, 272_000, 2_000_000]
+    lengths = [99_999, 100_000, 100_001, 200_000, 272_000, 272_001, 2_000_000]
     poll.looks(a_batch(), *(a_record(n) for n in lengths), a_record(5, "gpt-5.4-mini"))
 
     spans = sorted(
@@ -180,15 +183,32 @@ def test_records_are_added_up_by_model_and_by_length(poll: Poll) -> None:
         for event, c in zip(poll.usages, poll.counted, strict=True)
     )
     assert spans == [
-        ("gpt-5.4", 99_999, 99_999),
-        ("gpt-5.4", 100_000, 100_000),
-        ("gpt-5.4", 199_999, 199_999),
+        ("gpt-5.4", 99_999, 100_000),
+        ("gpt-5.4", 100_001, 100_001),
         ("gpt-5.4", 200_000, 200_000),
         ("gpt-5.4", 272_000, 272_000),
+        ("gpt-5.4", 272_001, 272_001),
         ("gpt-5.4", 2_000_000, 2_000_000),
         ("gpt-5.4-mini", 5, 5),
     ]
     assert len(set(_ids(poll))) == len(spans)
+
+
+def test_no_step_of_a_rule_book_runs_through_the_records_that_are_added_up(poll: Poll) -> None:
+    books = RuleBookFolder(POLICIES).books
+    steps = {
+        step.up_to
+        for book in books
+        for entry in book.models
+        for step in entry.context
+        if step.up_to is not None
+    }
+    assert steps
+    poll.looks(a_batch(), *(a_record(n) for step in steps for n in (step, step + 1)))
+
+    for step in steps:
+        spans = [(c["shortest_input_tokens"], c["longest_input_tokens"]) for c in poll.counted]
+        assert not any(shortest <= step < longest for shortest, longest in spans)
 
 
 def test_what_a_prompt_read_from_a_cache_counts_to_anthropics_length(poll: Poll) -> None:

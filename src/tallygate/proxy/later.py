@@ -12,7 +12,7 @@ Shapes  A batch is read record by record from its output, where LiteLLM fetches 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -44,7 +44,8 @@ _KEPT: Final = 10_000
 _ENDED_BADLY: Final = frozenset({"failed", "cancelled", "expired", "incomplete"})
 _UNDER_WAY: Final = frozenset({"queued", "in_progress"})
 _LENGTHS: Final = (100_000, 128_000, 200_000, 256_000, 272_000, 512_000, 1_000_000)
-"""Prompt lengths at which a provider's price may change: records are added up between them."""
+"""Prompt lengths at which a provider's price may change: records are added up between them, each
+length with those below it, as the steps of a book have it."""
 _PRICED_WORDS: Final = ("inference_geo", "speed")
 """Words in a record's usage that its price may depend on too."""
 _ROUNDS: Final = "iterations"
@@ -253,7 +254,7 @@ def _groups_of(content: bytes) -> dict[tuple[str, int, tuple[str, ...]], _Group]
         words: dict[str, Any] = {name: usage[name] for name in _PRICED_WORDS if name in usage}
         written = [f"{name}={word}" for name, word in words.items()]
         written += [_ROUNDS] if _ROUNDS in usage else []
-        key = (model, bisect_right(_LENGTHS, length), tuple(written))
+        key = (model, bisect_left(_LENGTHS, length), tuple(written))
         group = groups.setdefault(key, _Group())
         group.usage_format = usage_format
         group.usage = {**_added(group.usage, usage), **words}

@@ -116,6 +116,7 @@ def test_a_model_enters_as_its_group(model: str | None, group: str) -> None:
     [
         pytest.param("gpt-5.4", (), "frontier", id="no others"),
         pytest.param("gpt-5.4", ("gpt-5.4",), "frontier", id="the same again"),
+        pytest.param("gpt-5.4-mini", ("claude-haiku",), "standard", id="another of its group"),
         pytest.param("gpt-5.4-mini", ("gpt-5.4",), "other", id="another group's may answer"),
         pytest.param("gpt-5.4", ("gpt-5.4-mini",), "other", id="and the other way round"),
         pytest.param("gpt-5.4", ("my-secret-model",), "other", id="one that is not listed"),
