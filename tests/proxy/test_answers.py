@@ -246,6 +246,8 @@ def test_an_error_event_says_that_the_stream_broke() -> None:
     assert seen.has_failed
     assert seen.usage == {"input_tokens": 12}
     assert read(EVENTS, events({"error": {"code": 500}})).has_failed
+    failed = {"type": "response.failed", "response": {"error": {"code": "server_error"}}}
+    assert read(EVENTS, events(failed)).has_failed
     assert not read(EVENTS, events({"error": None, "usage": CHAT_USAGE})).has_failed
 
 

@@ -25,6 +25,9 @@ from botocore.eventstream import EventStreamBuffer, ParserError
 _HOLDERS: Final = ("message", "response", "data")
 """Where an event holds the answer: Anthropic's first, OpenAI's Responses, LiteLLM's of threads."""
 
+_FAILURES: Final = ("error", "response.failed")
+"""Types of the events with which a stream ends badly."""
+
 _TURN_ENDS: Final = {
     "response.done": "openai_realtime",
     "response.completed": "openai_responses",
@@ -53,7 +56,7 @@ class Seen:
         """Take one JSON value: a whole answer, or one event of a stream."""
         if not isinstance(value, Mapping):
             return
-        self.has_failed |= value.get("type") == "error" or isinstance(value.get("error"), Mapping)
+        self.has_failed |= value.get("type") in _FAILURES or isinstance(value.get("error"), Mapping)
         for name in _HOLDERS:
             inner = value.get(name)
             if isinstance(inner, Mapping):
