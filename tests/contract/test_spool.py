@@ -257,6 +257,21 @@ def test_a_full_spool_opens_nothing_and_settles_what_was_opened(place: Place) ->
     assert len(records_of(read(place.reader()))) == 2 * count
 
 
+def test_a_full_spool_takes_what_is_owed_a_record_and_nothing_else(place: Place) -> None:
+    writer, count = place.writer(small=True), 0
+    while writer.has_room():
+        writer.append(opened(an_event(count)))
+        count += 1
+
+    writer.append(opened(an_event(count)), owed=True)
+    with pytest.raises(SpoolFull):
+        writer.append(settled(an_event(count + 1)), owed=False)
+
+    found = records_of(read(place.reader()))
+    assert found[-1] == opened(an_event(count))
+    assert len(found) == count + 1
+
+
 def test_a_closed_spool_takes_nothing_and_closes_twice(place: Place) -> None:
     writer = place.writer()
     writer.close()

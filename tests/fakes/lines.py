@@ -41,7 +41,7 @@ HEADERS: Final = (
 class BrokenSpool(FakeSpool):
     """Has room, and takes nothing, as a disk that has just died."""
 
-    def append(self, record: SpoolRecord) -> None:
+    def append(self, record: SpoolRecord, *, owed: bool | None = None) -> None:
         raise SpoolUnusable("the spool folder takes no record")
 
 

@@ -49,10 +49,12 @@ class FakeSpool:
     def has_room(self) -> bool:
         return self.folder.has_room()
 
-    def append(self, record: SpoolRecord) -> None:
+    def append(self, record: SpoolRecord, *, owed: bool | None = None) -> None:
         if self._writer.gone:
             raise SpoolUnusable("the spool is closed")
-        if record.stage is Stage.OPENED and not self.has_room():
+        if owed is None:
+            owed = record.stage is Stage.SETTLED
+        if not owed and not self.has_room():
             raise SpoolFull("the spool has reached its limit")
         self._writer.records.append(record)
 

@@ -51,7 +51,7 @@ from tallygate.domain.policy.memory import RememberedDecisions
 from tallygate.domain.policy.question import CallShape, question_about
 from tallygate.domain.policy.refusal import Refusal, no_room, refusal_of, route_unknown, unavailable
 from tallygate.domain.policy.repetition import Repetition
-from tallygate.errors import SpoolError
+from tallygate.errors import SpoolError, SpoolFull
 
 OBSERVED: Final = "observed"
 """Mode source of a call that is not governed: it was asked about, and could not be refused."""
@@ -99,6 +99,8 @@ class RequestLine:
     refusals: Repetition[Event] = field(default_factory=Repetition)
     uncounted: int = 0
     """Attempts that passed without a record, because the contract says so when there is no room."""
+    unopened: set[str] = field(default_factory=set)
+    """Those of them that may still settle: they are written then, if there is room again."""
 
     def admit(self, request: CallRequest) -> Admission:
         """Decide whether the call goes to a provider, and say why."""
@@ -165,15 +167,26 @@ class RequestLine:
     def open(self, admission: Admission, attempt: AttemptFacts) -> Event:
         """Write that a provider is about to be called; returns the event to settle."""
         event = self._event(EventKind.ATTEMPT, admission, attempt)
+        # Under `refuse` a call is admitted while there is room, and nothing holds it back later.
+        owed = self.policy.contract.spool_full == "refuse"
         try:
-            self.spool.append(SpoolRecord(Stage.OPENED, event))
+            self.spool.append(SpoolRecord(Stage.OPENED, event), owed=owed)
         except SpoolError:
             self.uncounted += 1
+            self.unopened.add(event.event_id)
         return event
 
     def settle(self, event: Event, outcome: Outcome) -> None:
         """Write how an opened attempt ended. Nothing more may be written under its id."""
-        self.spool.append(SpoolRecord(Stage.SETTLED, replace(event, outcome=outcome)))
+        record = SpoolRecord(Stage.SETTLED, replace(event, outcome=outcome))
+        if event.event_id not in self.unopened:
+            self.spool.append(record)
+            return
+        # What is reserved belongs to those that were opened.
+        self.unopened.discard(event.event_id)
+        with suppress(SpoolFull):
+            self.spool.append(record, owed=False)
+            self.uncounted -= 1
 
     def settle_late(self, event: Event, outcome: Outcome) -> None:
         """Write the outcome of an attempt that was already settled as unknown."""

@@ -41,11 +41,15 @@ class Spool(Protocol):
     def writer_id(self) -> str: ...
 
     def has_room(self) -> bool:
-        """Whether a new attempt may be opened; an opened one can always be settled."""
+        """Whether a new call may be admitted; what is owed a record gets it all the same."""
         ...
 
-    def append(self, record: SpoolRecord) -> None:
-        """Write one record; SpoolFull when an `opened` record finds no room."""
+    def append(self, record: SpoolRecord, *, owed: bool | None = None) -> None:
+        """
+        Write one record; SpoolFull when it finds no room and is owed none.
+
+        What is owed may take what is reserved: a settlement, unless the caller says otherwise.
+        """
         ...
 
     def close(self) -> None:

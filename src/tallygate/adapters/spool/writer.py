@@ -4,7 +4,7 @@ The gate's side of the spool: one writer per process, one write(2) per record.
 Shapes  A record is on its way to the disk when `append` returns: a killed process loses nothing,
         a power loss at most `sync_interval_s` (0 syncs each record before `append` returns).
 Errors  SpoolUnusable at construction names the folder and the remedy; later it says that the
-        disk failed. SpoolFull is for `opened` records only: what was opened can settle.
+        disk failed. SpoolFull is for what is owed no record: what was opened can settle.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ class SegmentSpool:
             self._used_bytes < self._limit_bytes and not self._disk_full and not self._sync_failed
         )
 
-    def append(self, record: SpoolRecord) -> None:
-        """Write one record; SpoolFull when an `opened` record finds no room."""
+    def append(self, record: SpoolRecord, *, owed: bool | None = None) -> None:
+        """Write one record; SpoolFull when it finds no room and is owed none."""
         if os.getpid() != self._pid:
             raise SpoolUnusable(
                 "this spool belongs to the process that made it and was carried over by a fork; "
@@ -143,13 +143,14 @@ class SegmentSpool:
                 f"a record of {len(payload)} bytes is over the spool's {MAX_RECORD_BYTES}; "
                 "the provider's usage is the only part that can grow so: cut it at the edge"
             )
-        opens = record.stage is Stage.OPENED
-        if opens and not self.has_room():
+        if owed is None:
+            owed = record.stage is Stage.SETTLED
+        if not owed and not self.has_room():
             raise self._full()
         with self._lock:
             if self._stop.is_set():
                 raise SpoolUnusable(f"the spool in {self._folder} is closed")
-            self._write_frame(frame_bytes(payload, self._sequence + 1), opens=opens)
+            self._write_frame(frame_bytes(payload, self._sequence + 1), owed=owed)
             self._sequence += 1
             if not self._sync_interval_s:
                 self._sync_inline()
@@ -175,7 +176,7 @@ class SegmentSpool:
 
     # Writing, under the lock
 
-    def _write_frame(self, frame: bytes, *, opens: bool) -> None:
+    def _write_frame(self, frame: bytes, *, owed: bool) -> None:
         """Write the frame whole, or leave no byte of it."""
         try:
             if self._segment < 0 or self._own_sizes[self._number] + len(frame) > max(
@@ -184,15 +185,15 @@ class SegmentSpool:
                 self._start_segment()
             self._write_whole(frame)
         except OSError as error:
-            self._write_after_failure(frame, error, opens=opens)
+            self._write_after_failure(frame, error, owed=owed)
 
-    def _write_after_failure(self, frame: bytes, error: OSError, *, opens: bool) -> None:
-        """Refuse an opening; for a settlement free the reserve, then try a new segment."""
+    def _write_after_failure(self, frame: bytes, error: OSError, *, owed: bool) -> None:
+        """Refuse what is owed nothing; else free the reserve, then try a new segment."""
         no_room = error.errno in places.NO_SPACE
         if no_room:
             self._disk_full = True
             self._wake.set()
-        if opens and no_room:
+        if no_room and not owed:
             raise self._full() from error
         if no_room:
             self._reserve.release()
