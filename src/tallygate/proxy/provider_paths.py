@@ -97,8 +97,8 @@ DELETE  /threads/[^/]+(/messages/[^/]+)?           delete_thread
 """OpenAI's too; looked up before Anthropic's, whose resources have the same names."""
 
 _ANTHROPIC: Final = """
-POST    /messages                                  chat
-POST    /messages/count_tokens                     count_tokens
+POST    /v1/messages                               chat
+POST    /v1/messages/count_tokens                   count_tokens
 POST    /messages/batches                          create_batch
 GET     /messages/batches                          list_batches
 GET     /messages/batches/[^/]+                    retrieve_batch
