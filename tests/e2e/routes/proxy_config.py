@@ -11,7 +11,10 @@ from tallygate.standin.environment import STANDIN_KEY
 GATEWAY_PRICE = 0.02
 
 
-def config_for(standin_url: str) -> str:
+GATE = "tallygate.proxy.handler"
+
+
+def config_for(standin_url: str, callbacks: tuple[str, ...] = (GATE,)) -> str:
     """Write the config; every provider is the stand-in."""
     openai = {"api_base": f"{standin_url}/v1", "api_key": STANDIN_KEY}
     gemini = {"api_base": standin_url, "api_key": STANDIN_KEY}
@@ -42,7 +45,7 @@ def config_for(standin_url: str) -> str:
         _model("claude-sonnet-5-5", "anthropic/claude-sonnet-5-5", anthropic),
         _model("gemini-3.5-flash", "gemini/gemini-3.5-flash", gemini),
         _model("nova", "bedrock/amazon.nova-pro-v1:0", bedrock),
-        _model("claude-on-bedrock", "bedrock/anthropic.claude-sonnet-4-5-20250929-v1:0", bedrock),
+        _model("claude-on-bedrock", "bedrock/anthropic.claude-sonnet-5-5", bedrock),
         _model("rerank", "cohere/rerank-v3.5", {"api_base": standin_url, "api_key": STANDIN_KEY}),
         _model("mocked", "openai/gpt-5.4-mini", {**openai, "mock_response": "as if"}),
         # Fails always, so that the next of the chain answers.
@@ -62,7 +65,7 @@ def config_for(standin_url: str) -> str:
                 }
             },
             "litellm_settings": {
-                "callbacks": ["tallygate.proxy.handler"],
+                "callbacks": list(callbacks),
                 "request_timeout": 3,
                 "cache": True,
                 "cache_params": {"type": "local"},
