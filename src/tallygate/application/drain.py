@@ -6,7 +6,7 @@ here depends on a clock or on chance: the same batch makes the same entries agai
 
 Shapes  An attempt that is still open when its writer is gone becomes `unknown`. A settlement of
         an attempt that was booked as `unknown` becomes the correction of it.
-Errors  LedgerUnavailable leaves `drain_once`; `Drain` waits and tries again.
+Errors  LedgerUnavailable and SpoolFull leave `drain_once`; `Drain` waits and tries again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tallygate.domain.ledger.events import (
     Stage,
     Status,
 )
-from tallygate.errors import LedgerUnavailable, RecordInvalid
+from tallygate.errors import LedgerUnavailable, RecordInvalid, SpoolFull, TallygateError
 
 BATCH_RECORDS: Final = 4000
 """As many as 2,000 attempts, opened and settled."""
@@ -277,10 +277,19 @@ def _unknown_outcome(event: Event, detail: str) -> Outcome:
 
 
 class Notice(StrEnum):
-    """What changed with the ledger, to be logged once."""
+    """What began or ended to hold the drain up, to be logged once."""
 
     LEDGER_UNAVAILABLE = "ledger_unavailable"
     LEDGER_BACK = "ledger_back"
+    SPOOL_FULL = "spool_full"
+    """How far the spool was read cannot be kept, so what was booked comes again."""
+    SPOOL_WRITABLE = "spool_writable"
+
+
+_ENDS: Final = {
+    Notice.LEDGER_UNAVAILABLE: Notice.LEDGER_BACK,
+    Notice.SPOOL_FULL: Notice.SPOOL_WRITABLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +301,7 @@ class Step:
     """0 where more may be waiting already."""
     notice: Notice | None = None
     reason: str = ""
-    """What the ledger said, beside LEDGER_UNAVAILABLE."""
+    """What it was held up by, in words; empty when it was not."""
     finished: bool = False
     """No writer has lived, and nothing was left, for `IDLE_PASSES` passes."""
 
@@ -312,7 +321,7 @@ class Drain:
         self._ledger = ledger
         self._books = books
         self._limit = limit
-        self._down = False
+        self._held_up_by: Notice | None = None
         self._wait_ms = FIRST_WAIT_MS
         self._idle_passes = 0
 
@@ -325,9 +334,11 @@ class Drain:
                 if stop():
                     break
         except LedgerUnavailable as error:
-            return self._unavailable(report, error)
-        notice = Notice.LEDGER_BACK if self._down else None
-        self._down = False
+            return self._held_up(report, Notice.LEDGER_UNAVAILABLE, error)
+        except SpoolFull as error:
+            return self._held_up(report, Notice.SPOOL_FULL, error)
+        notice = None if self._held_up_by is None else _ENDS[self._held_up_by]
+        self._held_up_by = None
         self._wait_ms = FIRST_WAIT_MS
         idle = not report.records and self._reader.is_idle()
         self._idle_passes = self._idle_passes + 1 if idle else 0
@@ -338,10 +349,10 @@ class Drain:
             finished=self._idle_passes >= IDLE_PASSES,
         )
 
-    def _unavailable(self, report: DrainReport, error: LedgerUnavailable) -> Step:
-        notice = None if self._down else Notice.LEDGER_UNAVAILABLE
+    def _held_up(self, report: DrainReport, by: Notice, error: TallygateError) -> Step:
+        notice = None if self._held_up_by is by else by
         wait_ms = FIRST_WAIT_MS if report.records else self._wait_ms
-        self._down = True
+        self._held_up_by = by
         self._idle_passes = 0
         self._wait_ms = min(wait_ms * 2, LONGEST_WAIT_MS)
         return Step(report, wait_ms=wait_ms, notice=notice, reason=str(error))

@@ -162,7 +162,7 @@ def _tell_faults(reader: SegmentReader) -> None:
 
 
 def _tell_notice(step: Step) -> None:
-    if step.notice is Notice.LEDGER_UNAVAILABLE:
+    if step.notice in {Notice.LEDGER_UNAVAILABLE, Notice.SPOOL_FULL}:
         log.error("%s next_try_in_ms=%d %s", step.notice, step.wait_ms, step.reason)
-    elif step.notice is Notice.LEDGER_BACK:
+    elif step.notice is not None:
         log.warning("%s", step.notice)

@@ -29,10 +29,10 @@ from tallygate.application.drain import (
     drain_batches,
     drain_once,
 )
-from tallygate.application.ports import Appended, EventFilter
-from tallygate.domain.ledger.events import Entry, EventKind, Status
+from tallygate.application.ports import Appended, EventFilter, SpoolBatch
+from tallygate.domain.ledger.events import Entry, EventKind, SpoolRecord, Status
 from tallygate.domain.pricing.rule_book import RuleBook
-from tallygate.errors import LedgerUnavailable, NoRuleBook
+from tallygate.errors import LedgerUnavailable, NoRuleBook, SpoolFull
 
 EVERYTHING = EventFilter()
 
@@ -278,6 +278,33 @@ def test_a_drain_says_once_that_the_ledger_is_down_and_once_that_it_is_back(
     assert [step.wait_ms for step in down[:3]] == [FIRST_WAIT_MS, 1000, 2000]
     assert down[-1].wait_ms == LONGEST_WAIT_MS
     assert [step.notice for step in up] == [Notice.LEDGER_BACK, None]
+    assert statuses(ledger) == {event_id(1): "ok"}
+
+
+class ReaderOnAFullDisk(FakeSpoolReader):
+    full = True
+
+    def acknowledge(self, batch: SpoolBatch, still_open: Sequence[SpoolRecord]) -> None:
+        if self.full:
+            raise SpoolFull("its disk is full")
+        super().acknowledge(batch, still_open)
+
+
+def test_a_drain_that_cannot_keep_its_place_waits_for_room_and_books_nothing_twice(
+    ledger: FakeLedger,
+) -> None:
+    reader = ReaderOnAFullDisk()
+    drain = Drain(reader, ledger, NoBooks())
+    reader.write(settled(an_event(1)))
+
+    full = [drain.step() for _ in range(3)]
+    reader.full = False
+    after = [drain.step(), drain.step()]
+
+    assert [step.notice for step in full] == [Notice.SPOOL_FULL, None, None]
+    assert [step.wait_ms for step in full] == [FIRST_WAIT_MS, 1000, 2000]
+    assert [step.notice for step in after] == [Notice.SPOOL_WRITABLE, None]
+    assert (after[0].report.inserted, after[0].report.duplicates) == (0, 1)
     assert statuses(ledger) == {event_id(1): "ok"}
 
 

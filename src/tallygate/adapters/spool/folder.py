@@ -210,6 +210,9 @@ def write_durably(path: Path, content: bytes) -> None:
         while left:
             left = left[os.write(descriptor, left) :]
         os.fsync(descriptor)
+    except OSError:
+        beside.unlink(missing_ok=True)  # half of it would take room on a disk that has none
+        raise
     finally:
         os.close(descriptor)
     beside.replace(path)
@@ -219,28 +222,38 @@ def write_durably(path: Path, content: bytes) -> None:
 class Reserve:
     """Bytes taken from the disk in advance, to be given back when it is full."""
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: int, *, least: int | None = None) -> None:
+        """Take `size`, or where that is not to be had half of it, and so on down to `least`."""
         self._path = path
         self._size = size
-        self.held = False
+        self._least = size if least is None else least
+        self.held_bytes = 0
 
     @property
-    def held_bytes(self) -> int:
-        return self._size if self.held else 0
+    def held(self) -> bool:
+        return self.held_bytes > 0
 
     def take(self) -> bool:
         """Allocate the bytes; False when the disk has no room for them."""
         if self.held or not self._size:
-            self.held = bool(self._size)
             return True
+        size = self._size
+        while size >= self._least:
+            if self._allocated(size):
+                self.held_bytes = size
+                return True
+            size //= 2
+        return False
+
+    def _allocated(self, size: int) -> bool:
         descriptor = os.open(
             self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
         )
         try:
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(descriptor, 0, self._size)
+                os.posix_fallocate(descriptor, 0, size)
             else:  # macOS
-                for _ in range(0, self._size, 65536):
+                for _ in range(0, size, 65536):
                     os.write(descriptor, bytes(65536))
         except OSError as error:
             self._path.unlink(missing_ok=True)
@@ -249,12 +262,11 @@ class Reserve:
             raise
         finally:
             os.close(descriptor)
-        self.held = True
         return True
 
     def release(self) -> bool:
         """Give the bytes back to the disk; False when they were not held."""
-        held, self.held = self.held, False
+        held, self.held_bytes = self.held, 0
         if held:
             self._path.unlink(missing_ok=True)
         return held

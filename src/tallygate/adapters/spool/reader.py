@@ -43,12 +43,14 @@ from tallygate.errors import (
     SegmentCorrupt,
     SegmentTorn,
     SpoolError,
+    SpoolFull,
     SpoolUnusable,
 )
 
 DRAIN_LOCK: Final = "drain.lock"
 _RESERVED_BYTES: Final = 1024 * 1024
 """Kept so that on a full disk the drain can still write how far it has come."""
+_LEAST_RESERVED_BYTES: Final = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,9 @@ class SegmentReader:
                 "let it, or end it before you start one by hand"
             )
         self._lock = lock
-        self._reserve = places.Reserve(self._folder / "drain.reserve", _RESERVED_BYTES)
+        self._reserve = places.Reserve(
+            self._folder / "drain.reserve", _RESERVED_BYTES, least=_LEAST_RESERVED_BYTES
+        )
         self._reserve.take()
 
     @classmethod
@@ -307,7 +311,16 @@ class SegmentReader:
             return Kept(UNKNOWN)
 
     def _keep(self, writer_id: str, kept: Kept) -> None:
-        self._write(places.offset_path(self._folder, writer_id), bytes_from_kept(kept))
+        path = places.offset_path(self._folder, writer_id)
+        try:
+            self._write(path, bytes_from_kept(kept))
+        except OSError as error:
+            if error.errno not in places.NO_SPACE:
+                raise
+            raise SpoolFull(
+                f"{path} cannot be written: its disk is full, the drain's reserve too; free space "
+                "on it, for until then nothing of the spool can be removed"
+            ) from error
         self._kept[writer_id] = kept
         for number in places.segment_numbers(self._folder, writer_id):
             if number < kept.position.segment:
