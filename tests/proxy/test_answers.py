@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import gzip
+import struct
+from binascii import crc32
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -276,6 +278,7 @@ BODIES: Final = [
     pytest.param(JSON, orjson.dumps({"id": "1", "usage": CHAT_USAGE}), {}, id="whole"),
     pytest.param(EVENTS, CHAT_STREAM, {}, id="chat"),
     pytest.param(EVENTS, CHAT_STREAM.rstrip(b"\n"), {}, id="chat without its last line end"),
+    pytest.param(EVENTS, events({"usage": CHAT_USAGE}).rstrip(), {}, id="usage at the very end"),
     pytest.param(EVENTS, MESSAGES_STREAM, {}, id="messages"),
     pytest.param(FRAMES, CONVERSE_STREAM, {}, id="converse"),
     pytest.param(FRAMES, INVOKE_STREAM, {}, id="invoke"),
@@ -326,11 +329,20 @@ def test_what_has_not_ended_is_not_complete() -> None:
 # What cannot be read is left out, and breaks nothing.
 
 
+def framed(headers: bytes, payload: bytes) -> bytes:
+    """Put together a message whose sums are right, whatever its headers are."""
+    prelude = struct.pack("!II", len(headers) + len(payload) + 16, len(headers))
+    body = prelude + struct.pack("!I", crc32(prelude)) + headers + payload
+    return body + struct.pack("!I", crc32(body))
+
+
 def broken_frames() -> Iterator[bytes]:
     yield b"\xff" * 100
     yield b"\0" * 100
     yield CONVERSE_STREAM[:-1] + bytes([CONVERSE_STREAM[-1] ^ 1])
     yield CONVERSE_STREAM[:8] + b"\0\0\0\0" + CONVERSE_STREAM[12:]
+    yield framed(b"\x01\xff\x07\x00\x00", b"{}")
+    yield framed(b"\x01a\x63", b"{}")
     yield event_stream.event("chunk", {"bytes": "\u00e9 usage"})
     yield event_stream.event("chunk", {"bytes": 7})
     yield event_stream.event("chunk", {"bytes": "not base64, yet of usage"})

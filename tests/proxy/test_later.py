@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from fakes.journal import GRACE_S, SECRET, Call
+from fakes.journal import GRACE_S, SECRET, Call, a_failure
 from fakes.lines import a_request, clock_of
 from tallygate.adapters.files.rule_books import RuleBookFolder
 from tallygate.domain.kernel.ids import ns_of_uuid7
@@ -145,6 +145,17 @@ def test_its_usage_names_the_attempt_that_looked_and_stands_at_the_batchs_end(po
     assert event.call.call_type == "acreate_batch"
     assert event.ownership == looked.ownership
     assert _outcome(looked).usage is None
+
+
+def test_usage_repeats_no_attempt_where_the_look_did(poll: Poll) -> None:
+    poll.begin()
+    poll.on_wire()
+    poll.fail(a_failure())
+    poll.looks(a_batch(), a_record())
+
+    looked = [e.attempt for e in poll.settled if e.attempt and e.kind is EventKind.ATTEMPT][-1]
+    assert looked.retry_of_event_id is not None
+    assert [e.attempt.retry_of_event_id for e in poll.usages if e.attempt] == [None]
 
 
 def test_whoever_looks_finds_the_same_events(poll: Poll) -> None:

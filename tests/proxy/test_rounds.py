@@ -108,6 +108,13 @@ def test_a_tool_names_the_round_that_asked_and_is_named_by_the_round_that_follow
     ]
 
 
+def test_a_round_that_follows_on_no_tool_was_caused_by_none(call: Rounds) -> None:
+    call.round()
+    call.round()
+
+    assert [parent_of(event) for event in call.ended()] == [None, None]
+
+
 def test_tools_that_run_side_by_side_were_asked_for_by_one_round(call: Rounds) -> None:
     call.round()
     for tool in ("one", "two", "three"):

@@ -298,6 +298,15 @@ def test_a_status_goes_to_the_request_that_it_answers(call: Call) -> None:
     assert {number: each.http_status for number, each in found.items() if each} == {1: 404, 2: 200}
 
 
+def test_of_two_alike_each_gets_a_status(call: Call) -> None:
+    for _ in range(2):
+        call.send(FILES)
+    for status in (200, 429):
+        says(call, FILES, status)
+
+    assert sorted(outcome.http_status or 0 for outcome in call.outcomes) == [200, 429]
+
+
 def test_what_it_is_for_shows_where_it_goes(call: Call) -> None:
     shape = CallShape("/v1/responses/{response_id}", "unknown", None, stream=False)
     call.state.admission = call.line.observe(a_request(shape=shape))
