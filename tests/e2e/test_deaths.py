@@ -7,7 +7,6 @@ stand-in's count is compared with the attempts in the ledger.
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import threading
@@ -196,36 +195,6 @@ def ask(proxy: RunningProxy, **options: Any) -> Any:
             extra_headers=dict(OWNED),
             **options,
         )
-
-
-def test_a_killed_drain_is_started_again_and_books_nothing_twice(
-    tmp_path: Path, standin: RunningStandin, policies: Path, no_stray_drains: None
-) -> None:
-    with running(tmp_path, standin, policies) as proxy:
-        ask(proxy)
-        booked_by_the_child(proxy, 1)
-        for pid in drains_of(proxy):
-            os.kill(pid, signal.SIGKILL)
-        ask(proxy)
-
-        booked = booked_by_the_child(proxy, 2)
-
-    assert [row["status"] for row in booked] == ["ok", "ok"]
-
-
-def drains_of(proxy: RunningProxy) -> list[int]:
-    """Find the drains that have this proxy's spool in their environment."""
-    wanted = f"TALLYGATE_SPOOL={proxy.state / 'spool'}".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if (
-                wanted in (process / "environ").read_bytes().split(b"\0")
-                and b"drain" in (process / "cmdline").read_bytes()
-            ):
-                found.append(int(process.name))
-    assert found
-    return found
 
 
 def start_fails(proxy: RunningProxy) -> str:
