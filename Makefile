@@ -13,7 +13,7 @@ LINT_INSTALLED := .venv-lint/.installed
 RUN := PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$$PATH" LITELLM_LOCAL_MODEL_COST_MAP=True
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-litellm lint coverage bench policies docs lock clean
+.PHONY: help install demo serve test test-litellm soak lint coverage bench policies docs lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-24s %s\n", $$1, $$2 }'
@@ -33,6 +33,9 @@ test: $(INSTALLED) ## every test; those against the real opa where it is there
 test-litellm: ## the proxy's tests against LiteLLM V, as in V=1.100.5
 	@scripts/install-opa
 	@PYTHON="$(PYTHON)" scripts/test-litellm "$(V)" $(ARGS)
+
+soak: $(INSTALLED) ## random faults under load, as in SEED=7 MINUTES=10; or KILLS=100
+	@scripts/soak $(if $(SEED),--seed "$(SEED)") $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(KILLS),--kills "$(KILLS)")
 
 lint: $(INSTALLED) $(LINT_INSTALLED) ## ruff, mypy, layers, policies, tidiness
 	@$(RUN) $(BIN)/ruff check . scripts/write-*
