@@ -413,8 +413,22 @@ def test_an_answer_of_the_background_is_billed_by_who_reads_it_first() -> None:
     assert event.attempt is not None
     assert event.attempt.operation == "chat"
     assert _outcome(event).response_id == "resp_1"  # the provider's own, not LiteLLM's
-    assert event.occurred_at_ns == DONE_S * 1_000_000_000
+    assert event.occurred_at_ns == (DONE_S - 10) * 1_000_000_000  # when it was made
     assert SECRET not in repr(again.settled)
+
+
+def test_an_answer_of_the_background_that_was_streamed_is_billed_once() -> None:
+    streamed, elsewhere = Poll(), read_back(an_answer())
+    streamed.begin()
+    streamed.ready(call_type="aresponses")
+    streamed.send()
+    streamed.log(an_answer(id="resp_1"), call_type="aresponses")
+    streamed.end()
+
+    usage, made = streamed.settled
+    assert [usage.event_id] == _ids(elsewhere)  # the ledger keeps one of them
+    assert (_outcome(made).usage, _outcome(made).detail) == (None, USAGE_APART)
+    assert _outcome(usage).usage == _outcome(elsewhere.usages[0]).usage
 
 
 def test_reading_it_back_is_itself_free() -> None:

@@ -91,7 +91,8 @@ class Reader:
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         encoding = headers.get(b"content-encoding", b"identity").lower()
         if encoding == b"gzip":
-            self._unpack = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress
+            unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            self._unpack = lambda data: unpacking.decompress(data, LARGEST)
         elif encoding != b"identity":
             return
         if kind == b"text/event-stream":

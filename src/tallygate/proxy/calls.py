@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from tallygate.application.facts import CallRequest
@@ -104,18 +105,20 @@ class Calls:
         self, state: CallState, status: int, headers: Iterable[tuple[bytes, bytes]]
     ) -> None:
         state.answered_status = status
-        for reader in state.readers():
-            reader.starts(status, {name.lower(): value for name, value in headers})
+        with self._reading(state):
+            for reader in state.readers():
+                reader.starts(status, {name.lower(): value for name, value in headers})
 
     def is_hidden(self, state: CallState, data: bytes) -> bool:
         """Whether a part of a stream is only the usage that the gate, not the client, asked for."""
         return state.hides_usage and b'"usage"' in data and is_only_usage(data)
 
     def answer_part(self, state: CallState, data: bytes, *, more: bool) -> None:
-        for reader in state.readers():
-            reader.part(data, self._line.clock.now_ns())
-            if not more:
-                reader.ends()
+        with self._reading(state):
+            for reader in state.readers():
+                reader.part(data, self._line.clock.now_ns())
+                if not more:
+                    reader.ends()
 
     def frame(self, state: CallState, message: Mapping[str, Any]) -> None:
         """Take what a WebSocket sends to the client: the provider's own events."""
@@ -124,7 +127,18 @@ class Calls:
         if message["type"] == "websocket.close":
             state.session.close_code = message.get("code", 1000)
         elif message["type"] == "websocket.send":
-            self._journal.rounds.frame(state, message.get("text") or message.get("bytes") or b"")
+            with self._reading(state):
+                data = message.get("text") or message.get("bytes") or b""
+                self._journal.rounds.frame(state, data)
+
+    @contextmanager
+    def _reading(self, state: CallState) -> Iterator[None]:
+        """Keep a failure to read out of the answer that is read; its usage is then unknown."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - accounting may not fail the answer
+            state.answer = state.overheard = None
+            log.error("answer_not_read error=%s", type(error).__name__)  # noqa: TRY400 - no text of it
 
     def end_call(self, state: CallState) -> None:
         self._journal.end_call(state)

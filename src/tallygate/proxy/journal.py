@@ -39,7 +39,13 @@ from tallygate.proxy.state import (
     begun_attempt,
     current_attempt,
 )
-from tallygate.proxy.usage import partial_usage, usage_format_of, usage_of, usage_source_of
+from tallygate.proxy.usage import (
+    partial_usage,
+    usage_format_of,
+    usage_of,
+    usage_source_of,
+    whole_of,
+)
 
 
 class Journal:
@@ -148,13 +154,12 @@ class Journal:
             return  # its end says how it ended
         self._note_batch(state, details, result)
         if details.get("call_type") == MCP_TOOL:
-            self.rounds.tool_answered(state, passing.tool_outcome(self._line.clock.now_ns()))
+            outcome = passing.tool_outcome(self._line.clock.now_ns())
+            self.rounds.tool_answered(state, details.get("model"), outcome)
             return
         attempt = self._find(state, details)
         if attempt is None:
             return
-        if attempt.facts is not None and attempt.facts.operation == "retrieve_response":
-            self._later.background(attempt, result)
         if attempt.answered is not None:
             if not self._is_still_read(state, attempt.answered):
                 self._write_answer(attempt)
@@ -173,6 +178,8 @@ class Journal:
             counted=attempt.counted,
             usage_source=UsageSource.ESTIMATED if gone else usage_source_of(response),
         )
+        if self._later.background(attempt, whole_of(response)):
+            outcome = _apart(outcome)
         self._recorder.settle(
             attempt,
             replace(
@@ -193,7 +200,8 @@ class Journal:
         now_ns = self._line.clock.now_ns()
         if details.get("call_type") == MCP_TOOL:
             error = type(exception).__name__
-            self.rounds.tool_answered(state, passing.tool_outcome(now_ns, error_type=error))
+            outcome = passing.tool_outcome(now_ns, error_type=error)
+            self.rounds.tool_answered(state, details.get("model"), outcome)
             return
         attempt = self._find(state, details)
         if attempt is None or attempt.answered is not None:
@@ -318,8 +326,8 @@ class Journal:
         assert attempt.facts is not None
         if attempt.call_type == "aretrieve_batch":
             self._later.polled(state, attempt, response)
-        elif is_under_way(response):
-            attempt.answered = replace(attempt.answered, detail=USAGE_APART)
+        elif is_under_way(response) or self._later.background(attempt, whole_of(response)):
+            attempt.answered = _apart(attempt.answered)
 
     def _note_batch(self, state: CallState, details: Mapping[str, Any], result: object) -> None:
         match details.get("call_type"):
@@ -369,6 +377,17 @@ class Journal:
         attempt.answered = attempt.answer = None
         if outcome is not None:
             self._recorder.settle(attempt, replace(outcome, litellm_cost=wire.cost_of(response)))
+
+
+def _apart(outcome: Outcome) -> Outcome:
+    """Leave out the usage that an event of its own has."""
+    return replace(
+        outcome,
+        usage=None,
+        usage_format=None,
+        usage_source=UsageSource.NONE,
+        detail=USAGE_APART,
+    )
 
 
 def _opened_ns(attempt: Attempt) -> int:

@@ -33,6 +33,7 @@ from tallygate.domain.ledger.events import (
 )
 from tallygate.domain.usage.normalisers import LONGEST, RECORDS, SHORTEST
 from tallygate.domain.usage.operations import BATCH
+from tallygate.proxy import wire
 from tallygate.proxy.recorder import Recorder
 from tallygate.proxy.state import Attempt, Batch, CallState
 from tallygate.proxy.usage import counts_in, part_of, usage_format_of, usage_of
@@ -128,16 +129,18 @@ class Later:
             outcome, batch.sum_of_litellm = batch.sum_of_litellm, None
             self._write_batch(batch, f"{batch.batch_id}\n", outcome)
 
-    def background(self, attempt: Attempt, response: object) -> None:
-        """Bill an answer that was made in the background, when it is first read back."""
-        # LiteLLM writes an id of its own into each answer; the provider's is what was asked for.
-        asked = attempt.sent_to.path.rpartition("/")[2] if attempt.sent_to else None
-        response_id, usage = asked or part_of(response, "id"), usage_of(response)
-        at_s = part_of(response, "completed_at") or part_of(response, "created_at")
+    def background(self, attempt: Attempt, response: object) -> bool:
+        """
+        Bill an answer that was made in the background, when it is first seen whole.
+
+        That may be in a stream of it, or when it is read back; returns whether it is such a one.
+        """
+        response_id, usage = _id_of(attempt, response), usage_of(response)
+        at_s = part_of(response, "created_at")  # the one instant that every look at it shows
         if part_of(response, "background") is not True or usage is None or attempt.event is None:
-            return
-        if not isinstance(response_id, str) or not isinstance(at_s, (int, float)):
-            return
+            return False
+        if response_id is None or not isinstance(at_s, (int, float)):
+            return False
         model = part_of(response, "model")
         outcome = Outcome(
             status=Status.OK,
@@ -150,6 +153,7 @@ class Later:
         )
         at_ns = int(at_s) * NS_PER_SECOND
         self._write(attempt.event, at_ns, f"response\n{response_id}", outcome, operation="chat")
+        return True
 
     def turn(self, attempt: Attempt, usage: Mapping[str, Any], usage_format: str) -> None:
         """Write what one turn of a session used, as soon as the provider says it."""
@@ -197,15 +201,22 @@ class Later:
     ) -> None:
         if key in self._written:
             return
-        self._remember(key)
         entropy = bytes.fromhex(digest_of_bytes(key.encode()).rpartition(":")[2])[:8]
         event = _usage_event(caused_by, uuid7(at_ns, entropy), at_ns, outcome, operation, call_type)
-        self._recorder.write(lambda: self._recorder.line.record_usage(event))
+        if self._recorder.write(lambda: self._recorder.line.record_usage(event)):
+            self._remember(key)
 
     def _remember(self, key: str) -> None:
         self._written[key] = None
         while len(self._written) > _KEPT:
             self._written.popitem(last=False)
+
+
+def _id_of(attempt: Attempt, response: object) -> str | None:
+    """Return the provider's id of an answer: LiteLLM writes one of its own into it."""
+    if attempt.sent_to is not None and attempt.sent_to.method == "GET":
+        return attempt.sent_to.path.rpartition("/")[2]
+    return wire.provider_response_id(part_of(response, "id"))
 
 
 def is_under_way(response: object) -> bool:

@@ -66,7 +66,8 @@ class Recorder:
         self.settle(attempt, outcome)
         attempt.given_up = True
 
-    def write(self, append: Callable[[], None]) -> None:
+    def write(self, append: Callable[[], None]) -> bool:
+        """Append; returns whether the spool took it."""
         try:
             append()
         except (SpoolError, OSError) as error:
@@ -74,6 +75,8 @@ class Recorder:
             log.error(  # noqa: TRY400 - the error's text may hold a path, never the traceback
                 "settlement_not_written", extra={"error": type(error).__name__}
             )
+            return False
+        return True
 
 
 def _with_what_was_seen(outcome: Outcome, attempt: Attempt) -> Outcome:

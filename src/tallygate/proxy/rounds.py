@@ -35,12 +35,13 @@ class Rounds:
         state.attempts.append(attempt)
         self._recorder.open(attempt)
 
-    def tool_answered(self, state: CallState, outcome: Outcome) -> None:
-        """Settle the tool that has waited longest: LiteLLM logs them in the order called."""
-        waiting = (a for a in state.attempts if a.call_type == MCP_TOOL and a.is_pending)
-        attempt = next(waiting, None)
-        if attempt is not None:
-            self._recorder.settle(attempt, outcome)
+    def tool_answered(self, state: CallState, tool: object, outcome: Outcome) -> None:
+        """Settle the tool that LiteLLM logs; of several calls of one tool, the first."""
+        waiting = [a for a in state.attempts if a.call_type == MCP_TOOL and a.is_pending]
+        name = tool.removeprefix("MCP: ") if isinstance(tool, str) else None
+        same = [a for a in waiting if a.facts is not None and a.facts.request_model == name]
+        if same or waiting:
+            self._recorder.settle((same or waiting)[0], outcome)
 
     def frame(self, state: CallState, data: str | bytes) -> None:
         """Take an event of a session: a turn is written as soon as the provider says its usage."""

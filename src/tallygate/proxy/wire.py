@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import litellm
+from litellm.responses.utils import ResponsesAPIRequestUtils
 
 from tallygate.domain.ledger.events import AttemptFacts, Outcome, Status, UsageSource
 from tallygate.proxy.call_types import UNWATCHED, operation_of
@@ -147,6 +148,18 @@ def answered(
         usage_format=usage_format,
         litellm_cost=cost_of(response),
     )
+
+
+def provider_response_id(response_id: object) -> str | None:
+    """Return the provider's own id of an answer, out of the one that LiteLLM made of it."""
+    text = token_of(response_id)
+    if text is None:
+        return None
+    try:
+        decoded = ResponsesAPIRequestUtils._decode_responses_api_response_id(text)  # noqa: SLF001 - LiteLLM has no other
+        return token_of(decoded.get("response_id")) or text
+    except Exception:  # noqa: BLE001 - of another release, perhaps; then it stays as it is
+        return text
 
 
 def failed(exception: BaseException, attempt: Attempt, now_ns: int) -> Outcome:

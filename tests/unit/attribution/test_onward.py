@@ -26,6 +26,11 @@ RAW = b"x-tallygate-tenant-id"
             id="two lines of baggage",
         ),
         pytest.param(
+            [(b"baggage", b"tenant_id=a"), (b"baggage", "feature=j\uff20n,x=1".encode())],
+            [(b"baggage", b"x=1")],
+            id="what is no ASCII behind a raw line",
+        ),
+        pytest.param(
             [(b"x-tallygate-tenant-id-hash", b"hk1_0"), (b"authorization", b"Bearer k")],
             [(b"x-tallygate-tenant-id-hash", b"hk1_0"), (b"authorization", b"Bearer k")],
             id="nothing raw",

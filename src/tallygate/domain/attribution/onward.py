@@ -43,8 +43,14 @@ def strip_metadata(metadata: MutableMapping[Any, Any], contract: Contract) -> No
 
 
 def _baggage_onward(value: bytes, raw_members: frozenset[str]) -> bytes:
-    members = [member for member in value.split(b",") if _key_of(member) not in raw_members]
-    return b",".join(members)
+    """
+    Leave out raw members, and those that are no baggage: the standard has ASCII only.
+
+    LiteLLM looks at the first line of a name; where that one goes, it must not stumble over the
+    next.
+    """
+    members = value.split(b",")
+    return b",".join(m for m in members if m.isascii() and _key_of(m) not in raw_members)
 
 
 def _key_of(member: bytes) -> str:
