@@ -10,127 +10,172 @@ Exact   `payload_digest` covers the facts and not the price, because the same fa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import Any, Final
 
 import orjson
 
 from tallygate.adapters.stores.tables import JSON_COLUMNS
-from tallygate.domain.kernel.digests import canonical_json, digest_of_value
+from tallygate.domain.kernel.digests import canonical_json, digest_of_bytes, digest_of_value
 from tallygate.domain.kernel.money import amount_from_e12, e12_from_amount, text_from_amount
 from tallygate.domain.ledger.events import (
-    AttemptFacts,
-    DecisionFacts,
+    ChargeLine,
     Event,
     EventKind,
-    Outcome,
     Price,
     Status,
     UsageSource,
 )
+from tallygate.domain.usage.meters import NormalisedUsage
 
 Row = dict[str, Any]
+Cells = tuple[Any, ...]
+"""What stands under FACT_NAMES or PRICE_NAMES, in their order."""
+
+# Columns that are named as the fields that they hold; read in one go, which on every entry counts.
+_EVENT: Final = ("event_id", "corrects_event_id", "call_count", "writer_id")
+_CALL: Final = (
+    "call_id",
+    "trace_id",
+    "trace_source",
+    "span_id",
+    "parent_call_id",
+    "client_retry_count",
+    "retry_of_call_id",
+    "route",
+    "call_type",
+    "principal_team",
+    "principal_key_hash",
+    "principal_org",
+    "principal_bound",
+)
+_OWNER: Final = (
+    "owner_team",
+    "claimed_owner_team",
+    "service",
+    "environment",
+    "workflow_id",
+    "feature",
+    "initiator",
+    "cost_center",
+    "business_unit",
+)
+_DECISION: Final = (
+    "decision_id",
+    "action",
+    "would_action",
+    "mode",
+    "mode_source",
+    "policy_revision",
+)
+_ATTEMPT: Final = (
+    "parent_event_id",
+    "retry_of_event_id",
+    "operation",
+    "provider",
+    "request_model",
+    "model_group",
+    "deployment_id",
+    "region",
+    "stream",
+    "request_service_tier",
+)
+_OUTCOME: Final = (
+    "settled_at_ns",
+    "http_status",
+    "error_type",
+    "latency_us",
+    "time_to_first_token_us",
+    "response_model",
+    "provider_request_id",
+    "response_id",
+    "service_tier",
+    "cache_policy",
+    "usage_format",
+    "litellm_cost",
+    "detail",
+)
+_COUNTS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "reasoning_output_tokens",
+)
+
+_of_event: Final = attrgetter(*_EVENT, "schema_version")
+_of_call: Final = attrgetter(*_CALL, "started_at_ns")
+_of_owner: Final = attrgetter(*_OWNER)
+_of_decision: Final = attrgetter(*_DECISION, "status", "latency_us")
+_of_attempt: Final = attrgetter(*_ATTEMPT, "number", "opened_at_ns")
+_of_outcome: Final = attrgetter(*_OUTCOME)
+_of_counts: Final = attrgetter(*_COUNTS)
+
+FACT_NAMES: Final = (
+    *(*_EVENT, "event_schema"),
+    *(*_CALL, "call_started_at_ns"),
+    *_OWNER,
+    *(*_DECISION, "decision_status", "decision_latency_us"),
+    *(*_ATTEMPT, "attempt_number", "occurred_at_ns"),
+    *_OUTCOME,
+    *("kind", "status", "usage_source", "usage"),
+    *("tenant_ref", "user_ref", "extra", "sources", "violations", "waived", "notices"),
+)
+PRICE_NAMES: Final = (
+    *("price_status", "unpriced_reason", "currency", "cost_e12", "avoided_cost_e12"),
+    *("billing_rule_version", "billing_rule_digest", "normaliser"),
+    *_COUNTS,
+    *("meters", "charge_lines"),
+)
+_SORTED: Final = tuple(sorted(FACT_NAMES))
+_in_sorted_order: Final = itemgetter(*map(FACT_NAMES.index, _SORTED))
+
+_NO_ATTEMPT: Final = (None,) * (len(_ATTEMPT) + 1)
+_NO_OUTCOME: Final = (None,) * len(_OUTCOME)
+_NO_COUNTS: Final = (None,) * len(_COUNTS)
 
 
 def facts_of(event: Event, tenant_ref: str | None, user_ref: str | None) -> Row:
     """Flatten what the gate saw, with surrogates in place of the two hashes."""
-    call, owner = event.call, event.ownership
-    return {
-        "event_id": event.event_id,
-        "event_schema": event.schema_version,
-        "kind": event.kind.value,
-        "corrects_event_id": event.corrects_event_id,
-        "call_id": call.call_id,
-        "call_count": event.call_count,
-        "trace_id": call.trace_id,
-        "trace_source": call.trace_source,
-        "span_id": call.span_id,
-        "parent_call_id": call.parent_call_id,
-        "client_retry_count": call.client_retry_count,
-        "retry_of_call_id": call.retry_of_call_id,
-        "occurred_at_ns": event.occurred_at_ns,
-        "call_started_at_ns": call.started_at_ns,
-        "writer_id": event.writer_id,
-        "route": call.route,
-        "call_type": call.call_type,
-        "principal_team": call.principal_team,
-        "principal_key_hash": call.principal_key_hash,
-        "principal_org": call.principal_org,
-        "principal_bound": call.principal_bound,
-        "owner_team": owner.owner_team,
-        "claimed_owner_team": owner.claimed_owner_team,
-        "service": owner.service,
-        "environment": owner.environment,
-        "workflow_id": owner.workflow_id,
-        "feature": owner.feature,
-        "tenant_ref": tenant_ref,
-        "user_ref": user_ref,
-        "initiator": owner.initiator,
-        "cost_center": owner.cost_center,
-        "business_unit": owner.business_unit,
-        "extra": _json(dict(owner.extra)) if owner.extra else "{}",
-        "sources": _json(dict(owner.sources)) if owner.sources else "{}",
-        **_decision_facts(event.decision),
-        **_attempt_facts(event.attempt),
-        **_outcome_facts(event.kind, event.outcome),
-    }
+    return dict(zip(FACT_NAMES, fact_cells(event, tenant_ref, user_ref), strict=True))
 
 
-def _decision_facts(decision: DecisionFacts) -> Row:
-    return {
-        "decision_id": decision.decision_id,
-        "decision_status": decision.status,
-        "action": decision.action,
-        "would_action": decision.would_action,
-        "mode": decision.mode,
-        "mode_source": decision.mode_source,
-        "policy_revision": decision.policy_revision,
-        "decision_latency_us": decision.latency_us,
-        "violations": _json_list(decision.violations),
-        "waived": _json_list(decision.waived),
-        "notices": _json_list(decision.notices),
-    }
+def fact_cells(event: Event, tenant_ref: str | None, user_ref: str | None) -> Cells:
+    """Do what `facts_of` does, without the names."""
+    call, owner, decision = event.call, event.ownership, event.decision
+    attempt = event.attempt
+    return (
+        *_of_event(event),
+        *_of_call(call),
+        *_of_owner(owner),
+        *_of_decision(decision),
+        *((*_NO_ATTEMPT, call.started_at_ns) if attempt is None else _of_attempt(attempt)),
+        *_outcome_cells(event),
+        tenant_ref,
+        user_ref,
+        _json(dict(owner.extra)) if owner.extra else "{}",
+        _json(dict(owner.sources)) if owner.sources else "{}",
+        _json_list(decision.violations) if decision.violations else "[]",
+        _json_list(decision.waived) if decision.waived else "[]",
+        _json_list(decision.notices) if decision.notices else "[]",
+    )
 
 
-def _attempt_facts(attempt: AttemptFacts | None) -> Row:
-    return {
-        "attempt_number": attempt and attempt.number,
-        "parent_event_id": attempt and attempt.parent_event_id,
-        "retry_of_event_id": attempt and attempt.retry_of_event_id,
-        "operation": attempt and attempt.operation,
-        "provider": attempt and attempt.provider,
-        "request_model": attempt and attempt.request_model,
-        "model_group": attempt and attempt.model_group,
-        "deployment_id": attempt and attempt.deployment_id,
-        "region": attempt and attempt.region,
-        "stream": attempt and attempt.stream,
-        "request_service_tier": attempt and attempt.request_service_tier,
-    }
-
-
-def _outcome_facts(kind: EventKind, outcome: Outcome | None) -> Row:
+def _outcome_cells(event: Event) -> Cells:
+    outcome = event.outcome
     if outcome is None:
-        status = Status.REFUSED if kind is EventKind.REFUSAL else Status.UNKNOWN
-        return {"status": status.value, "usage_source": UsageSource.NONE.value}
-    return {
-        "status": outcome.status.value,
-        "settled_at_ns": outcome.settled_at_ns,
-        "http_status": outcome.http_status,
-        "error_type": outcome.error_type,
-        "latency_us": outcome.latency_us,
-        "time_to_first_token_us": outcome.time_to_first_token_us,
-        "response_model": outcome.response_model,
-        "provider_request_id": outcome.provider_request_id,
-        "response_id": outcome.response_id,
-        "service_tier": outcome.service_tier,
-        "cache_policy": outcome.cache_policy,
-        "usage_source": outcome.usage_source.value,
-        "usage": None if outcome.usage is None else _json(dict(outcome.usage)),
-        "usage_format": outcome.usage_format,
-        "litellm_cost": outcome.litellm_cost,
-        "detail": outcome.detail,
-    }
+        status = Status.REFUSED if event.kind is EventKind.REFUSAL else Status.UNKNOWN
+        ended = (status.value, UsageSource.NONE.value, None)
+        return (*_NO_OUTCOME, event.kind.value, *ended)
+    return (
+        *_of_outcome(outcome),
+        event.kind.value,
+        outcome.status.value,
+        outcome.usage_source.value,
+        None if outcome.usage is None else _json(dict(outcome.usage)),
+    )
 
 
 def digest_of_facts(facts: Mapping[str, Any]) -> str:
@@ -138,43 +183,51 @@ def digest_of_facts(facts: Mapping[str, Any]) -> str:
     return digest_of_value({name: value for name, value in facts.items() if value is not None})
 
 
+def digest_of_cells(cells: Cells) -> str:
+    """Digest facts as `fact_cells` gives them; put in order here, nothing is left to be sorted."""
+    ordered = zip(_SORTED, _in_sorted_order(cells), strict=True)
+    return digest_of_bytes(
+        orjson.dumps({name: value for name, value in ordered if value is not None})
+    )
+
+
 def price_columns(price: Price) -> Row:
     """Flatten what the books added."""
-    usage = price.usage
-    counts = usage and usage.counts
-    return {
-        "price_status": price.status.value,
-        "unpriced_reason": price.unpriced_reason,
-        "currency": price.currency,
-        "cost_e12": None if price.cost is None else e12_from_amount(price.cost),
-        "avoided_cost_e12": (
-            None if price.avoided_cost is None else e12_from_amount(price.avoided_cost)
-        ),
-        "billing_rule_version": price.billing_rule_version,
-        "billing_rule_digest": price.billing_rule_digest,
-        "normaliser": usage and usage.normaliser,
-        "input_tokens": counts and counts.input_tokens,
-        "output_tokens": counts and counts.output_tokens,
-        "cache_read_input_tokens": counts and counts.cache_read_input_tokens,
-        "cache_creation_input_tokens": counts and counts.cache_creation_input_tokens,
-        "reasoning_output_tokens": counts and counts.reasoning_output_tokens,
-        "meters": None
-        if usage is None
-        else _json({str(meter): n for meter, n in usage.meters.items()}),
-        "charge_lines": _json(
-            [
-                {
-                    "cost": text_from_amount(line.cost),
-                    "meter": line.meter,
-                    "quantity": line.quantity,
-                    "unit_price": _unit_price_text(line.unit_price),
-                }
-                for line in price.lines
-            ]
-        )
-        if price.lines
-        else "[]",
-    }
+    return dict(zip(PRICE_NAMES, price_cells(price), strict=True))
+
+
+def price_cells(price: Price) -> Cells:
+    """Do what `price_columns` does, without the names."""
+    usage, cost, avoided = price.usage, price.cost, price.avoided_cost
+    return (
+        price.status.value,
+        price.unpriced_reason,
+        price.currency,
+        None if cost is None else e12_from_amount(cost),
+        None if avoided is None else e12_from_amount(avoided),
+        price.billing_rule_version,
+        price.billing_rule_digest,
+        *((None, *_NO_COUNTS, None) if usage is None else _usage_cells(usage)),
+        _charge_lines(price.lines) if price.lines else "[]",
+    )
+
+
+def _usage_cells(usage: NormalisedUsage) -> Cells:
+    meters = _json({meter.value: n for meter, n in usage.meters.items()})
+    return (usage.normaliser, *_of_counts(usage.counts), meters)
+
+
+def _charge_lines(lines: Iterable[ChargeLine]) -> str:
+    in_order = [  # of the keys, as in all our JSON
+        {
+            "cost": text_from_amount(line.cost),
+            "meter": line.meter.value,
+            "quantity": line.quantity,
+            "unit_price": _unit_price_text(line.unit_price),
+        }
+        for line in lines
+    ]
+    return orjson.dumps(in_order).decode()
 
 
 def readable(stored: Mapping[Any, Any]) -> Row:
@@ -193,7 +246,7 @@ _unit_price_text = lru_cache(maxsize=4096)(text_from_amount)
 
 
 def _json_list(entries: Sequence[Mapping[str, str]]) -> str:
-    return _json([dict(entry) for entry in entries]) if entries else "[]"
+    return _json([dict(entry) for entry in entries])
 
 
 def _json(value: object) -> str:

@@ -14,7 +14,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -22,9 +24,18 @@ from sqlalchemy import Column, Connection, Engine, Table, select, text
 
 from tallygate.adapters.stores.failures import EntryRefused, translated
 from tallygate.adapters.stores.locks import APPEND, SPACE
-from tallygate.adapters.stores.rows import Row, digest_of_facts, facts_of, price_columns
+from tallygate.adapters.stores.rows import (
+    FACT_NAMES,
+    PRICE_NAMES,
+    Cells,
+    Row,
+    digest_of_cells,
+    digest_of_facts,
+    fact_cells,
+    facts_of,
+    price_cells,
+)
 from tallygate.adapters.stores.tables import (
-    ASSIGNED_BY_STORE,
     EVENT_CONFLICTS,
     EVENTS,
     REJECTED_ENTRIES,
@@ -34,7 +45,11 @@ from tallygate.application.ports import Appended
 from tallygate.domain.kernel.digests import canonical_json
 from tallygate.domain.ledger.events import Entry, Event, EventKind
 
-_WRITTEN: Final = tuple(c.name for c in EVENTS.columns if c.name not in ASSIGNED_BY_STORE)
+_WRITTEN: Final = (*FACT_NAMES, "payload_digest", *PRICE_NAMES)
+_ID: Final = _WRITTEN.index("event_id")
+_STORED: Final = itemgetter(
+    *map(_WRITTEN.index, ("kind", "payload_digest", "tenant_ref", "user_ref"))
+)
 _NOBODY: Final = "sub_"
 """In the place of a surrogate that was never made; no line has it."""
 _POSTGRES_TYPES: Final = {
@@ -88,17 +103,17 @@ def _append(connection: Connection, entries: Sequence[Entry]) -> Appended:
     stored = _stored_lines(connection, [entry.event.event_id for entry in entries])
     subjects = _Subjects(connection)
     subjects.settle(_hashes_in(e.event for e in entries if e.event.event_id not in stored))
-    fresh: dict[str, Row] = {}
+    fresh: dict[str, Cells] = {}
     again: list[Event] = []
     for entry in entries:
         event = entry.event
-        if event.event_id in stored:
+        if event.event_id in stored or event.event_id in fresh:
             again.append(event)
-            continue
-        row = fresh[event.event_id] = _row_of(entry, subjects)
-        stored[event.event_id] = _Stored(
-            row["kind"], row["payload_digest"], row.get("tenant_ref"), row.get("user_ref")
-        )
+        else:
+            fresh[event.event_id] = _row_of(entry, subjects)
+    stored |= {
+        e.event_id: _Stored(*_STORED(fresh[e.event_id])) for e in again if e.event_id in fresh
+    }
     written = dialect.insert(connection, list(fresh.values())) if fresh else frozenset()
     if len(written) < len(fresh):  # another drain was faster
         late = [event_id for event_id in fresh if event_id not in written]
@@ -118,11 +133,12 @@ def _append(connection: Connection, entries: Sequence[Entry]) -> Appended:
     )
 
 
-def _row_of(entry: Entry, subjects: _Subjects) -> Row:
-    row = _facts_of(entry.event, subjects)
-    row["payload_digest"] = digest_of_facts(row)
-    row.update(price_columns(entry.price))
-    return row
+def _row_of(entry: Entry, subjects: _Subjects) -> Cells:
+    owner = entry.event.ownership
+    facts = fact_cells(
+        entry.event, subjects.ref(owner.tenant_id_hash), subjects.ref(owner.user_id_hash)
+    )
+    return (*facts, digest_of_cells(facts), *price_cells(entry.price))
 
 
 def _facts_of(event: Event, subjects: _Subjects) -> Row:
@@ -254,8 +270,8 @@ class _Dialect:
     """What each kind of database writes in its own way."""
 
     lock: Callable[[Connection], object]
-    insert: Callable[[Connection, Sequence[Row]], frozenset[str]]
-    """Returns the ids that were not there before."""
+    insert: Callable[[Connection, Sequence[Cells]], frozenset[str]]
+    """Takes cells in the order of `_WRITTEN`; returns the ids that were not there before."""
     insert_subjects: Callable[[Connection, Sequence[Mapping[str, str]]], object]
     among: str
     """Condition for `one of`, given a JSON array."""
@@ -267,16 +283,19 @@ _SQLITE_ROWS: Final = 250
 interpreter's lock, for which a line at a time would queue again and again."""
 
 
-def _sqlite_insert(rows: int) -> str:
-    values = ", ".join([f"({', '.join('?' * len(_WRITTEN))})"] * rows)
+_ZERO_OR_ONE: Final = {True: 1, False: 0, None: None}
+_BOOLEANS: Final = frozenset(name for name in _WRITTEN if str(EVENTS.c[name].type) == "BOOLEAN")
+
+
+@lru_cache(maxsize=64)
+def _sqlite_insert(names: tuple[str, ...], rows: int) -> str:
+    values = ", ".join([f"({', '.join('?' * len(names))})"] * rows)
     return (
-        f"INSERT INTO events ({', '.join(_WRITTEN)}) VALUES {values}"  # noqa: S608 - own names
+        f"INSERT INTO events ({', '.join(names)}) VALUES {values}"  # noqa: S608 - own names
         " ON CONFLICT (event_id) DO NOTHING"
     )
 
 
-_SQLITE_INSERT_ONE: Final = _sqlite_insert(1)
-_SQLITE_INSERT_MANY: Final = _sqlite_insert(_SQLITE_ROWS)
 _POSTGRES_INSERT: Final = f"""
 INSERT INTO events ({", ".join(_WRITTEN)}) SELECT {", ".join(_WRITTEN)}
 FROM json_to_recordset(CAST(%s AS json)) AS line(
@@ -291,20 +310,36 @@ ON CONFLICT DO NOTHING
 """
 
 
-def _insert_into_sqlite(connection: Connection, rows: Sequence[Row]) -> frozenset[str]:
+def _insert_into_sqlite(connection: Connection, rows: Sequence[Cells]) -> frozenset[str]:
     # One writer at a time, so what the look-up did not find is not there.
-    cells = [tuple(map(row.get, _WRITTEN)) for row in rows]
+    names, cells = _plain_cells(rows)
     whole = len(cells) - len(cells) % _SQLITE_ROWS
     for start in range(0, whole, _SQLITE_ROWS):
         values = tuple(chain.from_iterable(cells[start : start + _SQLITE_ROWS]))
-        connection.exec_driver_sql(_SQLITE_INSERT_MANY, values)
+        connection.exec_driver_sql(_sqlite_insert(names, _SQLITE_ROWS), values)
     if whole < len(cells):
-        connection.exec_driver_sql(_SQLITE_INSERT_ONE, cells[whole:])
-    return frozenset(row["event_id"] for row in rows)
+        connection.exec_driver_sql(_sqlite_insert(names, 1), cells[whole:])
+    return frozenset(row[_ID] for row in rows)
 
 
-def _insert_into_postgres(connection: Connection, rows: Sequence[Row]) -> frozenset[str]:
-    document = orjson.dumps(rows).decode()
+def _plain_cells(rows: Sequence[Cells]) -> tuple[tuple[str, ...], list[Cells]]:
+    """Leave out the columns that are null throughout, and make booleans numbers."""
+    # Python's driver looks for an adapter of each None and each bool; of text and int it does not.
+    names: list[str] = []
+    columns: list[Sequence[Any]] = []
+    for name, column in zip(_WRITTEN, zip(*rows, strict=True), strict=True):
+        if any(cell is not None for cell in column):
+            names.append(name)
+            columns.append([_ZERO_OR_ONE[cell] for cell in column] if name in _BOOLEANS else column)
+    return tuple(names), list(zip(*columns, strict=True))
+
+
+def _insert_into_postgres(connection: Connection, rows: Sequence[Cells]) -> frozenset[str]:
+    lines = [
+        {name: cell for name, cell in zip(_WRITTEN, row, strict=True) if cell is not None}
+        for row in rows
+    ]
+    document = orjson.dumps(lines).decode()
     written = connection.exec_driver_sql(_POSTGRES_INSERT, (document,))
     return frozenset(event_id for (event_id,) in written)
 
