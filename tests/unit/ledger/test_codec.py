@@ -151,6 +151,15 @@ def test_bytes_that_are_no_record_are_refused(content: bytes) -> None:
         record_from_bytes(content)
 
 
+@pytest.mark.parametrize("key", ["call", "kind", "decision"])
+def test_a_null_where_none_may_be_is_refused_every_time(key: str) -> None:
+    value = orjson.loads(bytes_from_record(settled(an_event())))
+    value["event"][key] = None
+    for _ in range(3):  # what was seen before is read faster, and must not be read otherwise
+        with pytest.raises(RecordInvalid, match=f"record.event.{key} must be"):
+            record_from_bytes(orjson.dumps(value))
+
+
 def test_the_error_does_not_repeat_a_value() -> None:
     with pytest.raises(RecordInvalid) as caught:
         record_from_bytes(changed("event.outcome.status", "jane@example.com"))

@@ -16,6 +16,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import partial
 from types import NoneType, UnionType
 from typing import Any, Final, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -27,6 +28,8 @@ from tallygate.errors import RecordInvalid
 
 _Read: TypeAlias = Callable[[object, str], object]
 """Turns a JSON value, found at the path given, into a field's value."""
+_Quick: TypeAlias = Callable[[Any], object]
+"""The same for what is as it nearly always is; None where it is not."""
 
 _TEXT: Final = frozenset({str})
 _MOST_KNOWN: Final = 256
@@ -52,11 +55,13 @@ class _Table:
     """Fields whose JSON value is the field's value when its type is one of these."""
     read: Mapping[str, _Read]
     """All other fields, and what turns their JSON value into theirs."""
+    quick: tuple[tuple[int, _Quick], ...]
+    """The same, by place."""
     required: frozenset[str]
     names: tuple[str, ...]
     """All keys, in the order in which the writer writes them."""
-    keepers: tuple[Callable[[object, object], None], ...]
-    """What sets each field, in the same order."""
+    twin: Callable[..., Any]
+    """A class with the same slots that is not frozen, made from all fields in that order."""
     known: set[tuple[type, ...]]
     """Types of all values, in that order, that were checked one by one and found right."""
     schema: Mapping[str, object]
@@ -76,7 +81,9 @@ def record_from_bytes(content: bytes) -> SpoolRecord:
         value = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise RecordInvalid(f"the record is not JSON: {error}") from error
-    record = _instance(_RECORD, value, "record")
+    record = _as_before(_RECORD, value)
+    if record is None:  # a new combination, or a fault to be named; parts of it are read already
+        record = _instance(_RECORD, orjson.loads(content), "record")
     assert isinstance(record, SpoolRecord), type(record)
     return record
 
@@ -131,33 +138,36 @@ def _awkward_bytes_from_record(record: SpoolRecord) -> bytes:
 # Reading
 
 
-def _instance(table: _Table, value: object, path: str) -> object:
-    if type(value) is not dict:
-        raise _mistyped(path, "an object", value)
-    ordered = tuple(value) == table.names
-    types = tuple(map(type, value.values()))
-    if ordered and types in table.known:
-        return _made_as_before(table, value, path)
-    _check(table, value, path)
-    if ordered and len(table.known) < _MOST_KNOWN:
-        table.known.add(types)
-    for name, read in table.read.items():
-        if name in value:
-            value[name] = read(value[name], f"{path}.{name}")
-    made: object = table.made(**value)
+def _as_before(table: _Table, value: object) -> object | None:
+    """Make an instance of what our own writer wrote: keys in order, types that were right."""
+    if type(value) is not dict or tuple(value) != table.names:
+        return None
+    fields = list(value.values())
+    if tuple(map(type, fields)) not in table.known:
+        return None
+    for place, quick in table.quick:
+        raw = fields[place]
+        if raw is not None:
+            fields[place] = read = quick(raw)
+            if read is None:
+                return None
+    # A frozen class sets a field by a call each. Its twin has the same slots and sets them plainly.
+    made: object = table.twin(*fields)
+    made.__class__ = table.made
     return made
 
 
-def _made_as_before(table: _Table, value: dict[str, object], path: str) -> object:
-    """Make an instance of what our own writer wrote: keys in order, types that were right."""
+def _instance(table: _Table, value: object, path: str) -> object:
+    if type(value) is not dict:
+        raise _mistyped(path, "an object", value)
+    types = tuple(map(type, value.values()))
+    _check(table, value, path)
     for name, read in table.read.items():
-        raw = value[name]
-        if raw is not None:
-            value[name] = read(raw, f"{path}.{name}")
-    made: object = object.__new__(table.made)
-    # As the frozen class's own __init__ does it, without a keyword for each field.
-    for keep, field in zip(table.keepers, value.values(), strict=True):
-        keep(made, field)
+        if name in value:
+            value[name] = read(value[name], f"{path}.{name}")
+    if tuple(value) == table.names and len(table.known) < _MOST_KNOWN:
+        table.known.add(types)  # after all were read: whoever finds them here reads unchecked
+    made: object = table.made(**value)
     return made
 
 
@@ -184,7 +194,7 @@ def _mistyped(path: str, expected: str, value: object) -> RecordInvalid:
     return RecordInvalid(f"{path} must be {expected}, not {_JSON_NAMES[type(value)]}")
 
 
-def _enum_reader(made: type[StrEnum]) -> _Read:
+def _enum_reader(made: type[StrEnum]) -> tuple[_Read, _Quick]:
     members: Mapping[object, StrEnum] = {member.value: member for member in made}
 
     def read(value: object, path: str) -> object:
@@ -192,7 +202,17 @@ def _enum_reader(made: type[StrEnum]) -> _Read:
             raise RecordInvalid(f"{path} must be one of {', '.join(made)}")
         return members[value]
 
-    return read
+    return read, members.get
+
+
+def _quick_text_map(value: dict[str, object]) -> object | None:
+    return value if _TEXT.issuperset(map(type, value.values())) else None
+
+
+def _quick_text_maps(value: list[object]) -> object | None:
+    if all(type(each) is dict and _quick_text_map(each) is not None for each in value):
+        return tuple(value)
+    return None
 
 
 def _text_map(value: object, path: str) -> object:
@@ -219,11 +239,11 @@ def _nullable_reader(read: _Read) -> _Read:
     return read_or_null
 
 
-def _instance_reader(table: _Table) -> _Read:
+def _instance_reader(table: _Table) -> tuple[_Read, _Quick]:
     def read(value: object, path: str) -> object:
         return _instance(table, value, path)
 
-    return read
+    return read, partial(_as_before, table)
 
 
 # The tables
@@ -234,16 +254,19 @@ def _table_of(made: type, tables: dict[type, _Table]) -> _Table:
     assert not hasattr(made, "__post_init__"), made
     plain: dict[str, tuple[type, ...]] = {}
     read: dict[str, _Read] = {}
+    quick: list[tuple[int, _Quick]] = []
     required: list[str] = []
     properties: dict[str, object] = {}
     hints = get_type_hints(made)
-    for field in dataclasses.fields(made):
+    for place, field in enumerate(dataclasses.fields(made)):
         hint, nullable = _without_null(hints[field.name])
-        how, schema = _form_of(hint, tables)
-        if isinstance(how, tuple):
-            plain[field.name] = (*how, NoneType) if nullable else how
+        plainly, how, schema = _form_of(hint, tables)
+        if how is None:
+            plain[field.name] = (*plainly, NoneType) if nullable else plainly
         else:
-            read[field.name] = _nullable_reader(how) if nullable else how
+            checked, quickly = how
+            read[field.name] = _nullable_reader(checked) if nullable else checked
+            quick.append((place, quickly))
         properties[field.name] = {"anyOf": [schema, {"type": "null"}]} if nullable else schema
         if not _may_be_absent(field):
             required.append(field.name)
@@ -251,9 +274,10 @@ def _table_of(made: type, tables: dict[type, _Table]) -> _Table:
         made,
         plain,
         read,
+        tuple(quick),
         frozenset(required),
         tuple(properties),
-        tuple(getattr(made, name).__set__ for name in properties),
+        dataclasses.make_dataclass(made.__name__, properties, slots=True),
         set(),
         {
             "type": "object",
@@ -280,24 +304,27 @@ def _may_be_absent(field: dataclasses.Field[Any]) -> bool:
     return field.default is None or field.default == ()
 
 
-def _form_of(hint: object, tables: dict[type, _Table]) -> tuple[tuple[type, ...] | _Read, object]:
-    """How a field of this type is read, and its schema; an unforeseen type stops the import."""
+def _form_of(
+    hint: object, tables: dict[type, _Table]
+) -> tuple[tuple[type, ...], tuple[_Read, _Quick] | None, object]:
+    """Types of a value that is a field, or what reads it; an unforeseen one stops the import."""
     if hint in (str, int, bool):
         assert isinstance(hint, type), hint
-        return (hint,), {"type": _JSON_NAMES[hint]}
+        return (hint,), None, {"type": _JSON_NAMES[hint]}
     text_map = {"type": "object", "additionalProperties": {"type": "string"}}
     if hint == Mapping[str, str]:
-        return _text_map, text_map
+        return (), (_text_map, _quick_text_map), text_map
     if hint == tuple[Mapping[str, str], ...]:
-        return _text_maps, {"type": "array", "items": text_map}
+        return (), (_text_maps, _quick_text_maps), {"type": "array", "items": text_map}
     if hint == Mapping[str, Any]:
-        return (dict,), {"type": "object"}
+        return (dict,), None, {"type": "object"}
     assert isinstance(hint, type), hint
     if issubclass(hint, StrEnum):
-        return _enum_reader(hint), {"type": "string", "enum": [str(member) for member in hint]}
+        schema = {"type": "string", "enum": [str(member) for member in hint]}
+        return (), _enum_reader(hint), schema
     assert dataclasses.is_dataclass(hint), hint
     held = tables.get(hint) or _table_of(hint, tables)
-    return _instance_reader(held), {"$ref": f"#/$defs/{hint.__name__}"}
+    return (), _instance_reader(held), {"$ref": f"#/$defs/{hint.__name__}"}
 
 
 _TABLES: Final[dict[type, _Table]] = {}
