@@ -162,6 +162,7 @@ def test_sigterm_under_load_settles_what_is_in_flight(
 
     attempts = [row for row in rows(proxy) if row["kind"] == "attempt"]
     assert len(attempts) == expected
+    assert "writer_gone" not in {row["detail"] for row in attempts}, "the gate settles all itself"
     assert "Traceback" not in proxy.log()
 
 

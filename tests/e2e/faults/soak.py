@@ -45,7 +45,16 @@ def main() -> int:
 def troubles(folder: Path, seed: str, minutes: float) -> int:
     """Play planned rounds for that long; returns how many differ, and stops at the first."""
     until_s = time.monotonic() + 60 * minutes
-    return len(play_until(folder, seed, lambda _: time.monotonic() >= until_s, say))
+    played = 0
+
+    def enough(rounds: int) -> bool:
+        nonlocal played
+        played = rounds
+        return time.monotonic() >= until_s
+
+    differ = len(play_until(folder, seed, enough, say))
+    say(f"{played} rounds the same, {differ} different")
+    return differ
 
 
 def _arguments() -> argparse.Namespace:
