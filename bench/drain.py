@@ -21,14 +21,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from fakes.entries import a_call, an_attempt, an_entry, an_outcome, an_ownership, opened, settled  # noqa: E402 - after the path
-from fakes.postgres import PostgresServer  # noqa: E402
-from tallygate.adapters.files.rule_books import RuleBookFolder  # noqa: E402
-from tallygate.adapters.spool.reader import SegmentReader  # noqa: E402
-from tallygate.adapters.spool.writer import SegmentSpool  # noqa: E402
-from tallygate.adapters.stores.opening import ledger_at  # noqa: E402
-from tallygate.application.drain import BATCH_RECORDS, drain_batches  # noqa: E402
-from tallygate.application.ports import EventFilter  # noqa: E402
-from tallygate.bootstrap.books import spare_the_collector  # noqa: E402
+from fakes.postgres import PostgresServer  # noqa: E402 - as above
+from tallygate.adapters.files.rule_books import RuleBookFolder  # noqa: E402 - as above
+from tallygate.adapters.spool.reader import SegmentReader  # noqa: E402 - as above
+from tallygate.adapters.spool.writer import SegmentSpool  # noqa: E402 - as above
+from tallygate.adapters.stores.opening import ledger_at  # noqa: E402 - as above
+from tallygate.application.drain import BATCH_RECORDS, drain_batches  # noqa: E402 - as above
+from tallygate.application.ports import EventFilter  # noqa: E402 - as above
+from tallygate.bootstrap.books import spare_the_collector  # noqa: E402 - as above
 
 EVERYTHING = EventFilter()
 BATCH_ENTRIES = BATCH_RECORDS // 2

@@ -23,10 +23,10 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 
 import httpx  # noqa: E402 - after the path
 
-from e2e.gated import OWNED  # noqa: E402
-from e2e.proxy_process import RunningProxy, RunningStandin  # noqa: E402
-from fakes.postgres import PostgresServer  # noqa: E402
-from tallygate.adapters.stores.opening import ledger_at  # noqa: E402
+from e2e.gated import OWNED  # noqa: E402 - as above
+from e2e.proxy_process import RunningProxy, RunningStandin  # noqa: E402 - as above
+from fakes.postgres import PostgresServer  # noqa: E402 - as above
+from tallygate.adapters.stores.opening import ledger_at  # noqa: E402 - as above
 
 KEY = "sk-demo-support"
 BODY = {"model": "gpt-5.4-mini", "messages": [{"role": "user", "content": "Why twice?"}]}

@@ -21,13 +21,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from fakes.entries import a_call, an_entry, an_ownership  # noqa: E402 - after the path
-from tallygate.adapters.stores.archive_folder import ParquetFolder  # noqa: E402
-from tallygate.adapters.stores.opening import ledger_at  # noqa: E402
-from tallygate.adapters.stores.sealing import SqlSealStore  # noqa: E402
-from tallygate.adapters.stores.tables import ASSIGNED_BY_STORE, EVENTS  # noqa: E402
-from tallygate.application.archiving import archive_before  # noqa: E402
-from tallygate.application.sealing import seal_events  # noqa: E402
-from tallygate.bootstrap.sealed_ledger import SealedLedger  # noqa: E402
+from tallygate.adapters.stores.archive_folder import ParquetFolder  # noqa: E402 - as above
+from tallygate.adapters.stores.opening import ledger_at  # noqa: E402 - as above
+from tallygate.adapters.stores.sealing import SqlSealStore  # noqa: E402 - as above
+from tallygate.adapters.stores.tables import ASSIGNED_BY_STORE, EVENTS  # noqa: E402 - as above
+from tallygate.application.archiving import archive_before  # noqa: E402 - as above
+from tallygate.application.sealing import seal_events  # noqa: E402 - as above
+from tallygate.bootstrap.sealed_ledger import SealedLedger  # noqa: E402 - as above
 
 BATCH = 500
 
