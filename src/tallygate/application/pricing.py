@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from tallygate.application.ports import RuleBooks
@@ -159,14 +160,35 @@ def _model(attempt: AttemptFacts, outcome: Outcome) -> str:
 def _conditions(attempt: AttemptFacts, outcome: Outcome) -> Conditions:
     usage = outcome.usage or {}
     counted = outcome.usage_format == COUNTED_FORMAT
+    return _conditions_of(
+        outcome.service_tier or _word(usage, *_TIER_KEYS),
+        attempt.request_service_tier,
+        _word(usage, "inference_geo") or attempt.region,
+        _word(usage, "speed"),
+        _word(usage, "size") if counted else None,
+        _word(usage, "quality") if counted else None,
+        attempt.operation == BATCH,
+    )
+
+
+@lru_cache(maxsize=1024)  # the same few again and again, and equal ones are then the same object
+def _conditions_of(
+    service_tier: str | None,
+    requested_service_tier: str | None,
+    residency: str | None,
+    speed: str | None,
+    size: str | None,
+    quality: str | None,
+    batch: bool,  # noqa: FBT001 - lru_cache is faster by place
+) -> Conditions:
     return Conditions(
-        service_tier=outcome.service_tier or _word(usage, *_TIER_KEYS),
-        requested_service_tier=attempt.request_service_tier,
-        residency=_word(usage, "inference_geo") or attempt.region,
-        speed=_word(usage, "speed"),
-        size=_word(usage, "size") if counted else None,
-        quality=_word(usage, "quality") if counted else None,
-        batch=attempt.operation == BATCH,
+        service_tier=service_tier,
+        requested_service_tier=requested_service_tier,
+        residency=residency,
+        speed=speed,
+        size=size,
+        quality=quality,
+        batch=batch,
     )
 
 

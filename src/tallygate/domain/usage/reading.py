@@ -22,9 +22,26 @@ NOT_COUNTS: Final = frozenset({"cost", "service_tier", "inference_geo", "speed"}
 """What the caller's gateway says about money or about the call itself."""
 
 _NOTHING: Final[Mapping[str, Any]] = {}
+_METERS: Final = (
+    Meter.INPUT,
+    Meter.CACHE_READ,
+    Meter.CACHE_READ_AUDIO,
+    Meter.CACHE_READ_IMAGE,
+    Meter.CACHE_WRITE,
+    Meter.CACHE_WRITE_5M,
+    Meter.CACHE_WRITE_1H,
+    Meter.OUTPUT,
+    Meter.REASONING,
+    Meter.AUDIO_INPUT,
+    Meter.AUDIO_OUTPUT,
+    Meter.IMAGE_INPUT,
+    Meter.IMAGE_OUTPUT,
+    Meter.WEB_SEARCHES,
+)
+"""The meters of `metered`, in the order of Meter."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: that takes a call a field, and it lives shortly
 class Parts:
     """What every convention comes to: inclusive totals, and the parts that they hold."""
 
@@ -63,21 +80,21 @@ def metered(name: str, parts: Parts, *, summed: bool = False) -> NormalisedUsage
         )
     if parts.input == 0 and parts.output == 0 and parts.web_searches == 0:
         raise UsageMissing("every count is 0, which is how LiteLLM says that none was reported")
-    in_order = (
-        (Meter.INPUT, plain_input),
-        (Meter.CACHE_READ, parts.cache_read),
-        (Meter.CACHE_READ_AUDIO, parts.cache_read_audio),
-        (Meter.CACHE_READ_IMAGE, parts.cache_read_image),
-        (Meter.CACHE_WRITE, parts.cache_write),
-        (Meter.CACHE_WRITE_5M, parts.cache_write_5m),
-        (Meter.CACHE_WRITE_1H, parts.cache_write_1h),
-        (Meter.OUTPUT, plain_output),
-        (Meter.REASONING, parts.reasoning),
-        (Meter.AUDIO_INPUT, parts.audio_input),
-        (Meter.AUDIO_OUTPUT, parts.audio_output),
-        (Meter.IMAGE_INPUT, parts.image_input),
-        (Meter.IMAGE_OUTPUT, parts.image_output),
-        (Meter.WEB_SEARCHES, parts.web_searches),
+    quantities = (
+        plain_input,
+        parts.cache_read,
+        parts.cache_read_audio,
+        parts.cache_read_image,
+        parts.cache_write,
+        parts.cache_write_5m,
+        parts.cache_write_1h,
+        plain_output,
+        parts.reasoning,
+        parts.audio_input,
+        parts.audio_output,
+        parts.image_input,
+        parts.image_output,
+        parts.web_searches,
     )
     counts = TokenCounts(
         input_tokens=parts.input,
@@ -86,14 +103,15 @@ def metered(name: str, parts: Parts, *, summed: bool = False) -> NormalisedUsage
         cache_creation_input_tokens=created,
         reasoning_output_tokens=parts.reasoning,
     )
-    return NormalisedUsage(name, counts, {m: n for m, n in in_order if n}, summed)
+    used = {meter: n for meter, n in zip(_METERS, quantities, strict=True) if n}
+    return NormalisedUsage(name, counts, used, summed)
 
 
 def agreed(*places: tuple[Mapping[str, Any], str]) -> int:
     """Return a count that may stand in several places, which must then say the same."""
     found: int | None = None
     for where, key in places:
-        if where.get(key) is not None:
+        if where and where.get(key) is not None:
             said = count(where, key)
             if found is not None and said != found:
                 differing = ", ".join(
@@ -121,7 +139,7 @@ def mapping(where: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     for key in keys:
         value = where.get(key)
         if value is not None:
-            if not isinstance(value, Mapping):
+            if type(value) is not dict and not isinstance(value, Mapping):
                 raise UsageUnreadable(f"{key} is {type(value).__name__}, expected an object")
             return value
     return _NOTHING
@@ -139,7 +157,7 @@ def items(where: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], ...]:
 
 def nothing_else(where: Mapping[str, Any], known: AbstractSet[str]) -> None:
     """Refuse a positive number under a key that we do not know: it may be billed."""
-    if where.keys() <= known:
+    if not where or where.keys() <= known:
         return
     for key in sorted(str(key) for key in where if key not in known):
         if _holds_a_count(where.get(key)):
