@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from e2e.routes.caller import Caller
-from e2e.routes.scenario import Scenario
+from e2e.routes.scenario import Scenario, line_of
 
 Book = list[dict[str, Any]]
 
@@ -116,7 +116,7 @@ def _lines(scenario: Scenario, calls: Book, rows: Book) -> Iterator[str]:
 
 
 def _line(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    return row["operation"], row["status"], row["usage_source"], row["price_status"]
+    return line_of(row["operation"], row["status"], row["usage_source"], row["price_status"])
 
 
 def _pairs(calls: Book, rows: Book) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:

@@ -21,7 +21,6 @@ from e2e.routes.proxy_config import config_for
 from e2e.routes.scenario import Scenario
 from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.application.ports import EventFilter
-from tallygate.domain.kernel.instants import NS_PER_SECOND
 
 _PATIENCE_S = 6.0
 _POLL_S = 0.1
@@ -48,14 +47,13 @@ class Books:
     def calls(self, after: int) -> Book:
         return without_handshakes(self.standin.calls(after))
 
-    def rows(self, trace_id: str | None = None, since_ns: int | None = None) -> Book:
+    def rows(self, trace_id: str | None = None) -> Book:
         path = self.proxy.state / "ledger.db"
         if not path.exists():
             return []
         ledger = SqliteLedger(path, create=False)
         try:
-            wanted = EventFilter(trace_id=trace_id, since_ns=since_ns)
-            return [dict(row) for row in ledger.rows(wanted)]
+            return [dict(row) for row in ledger.rows(EventFilter(trace_id=trace_id))]
         finally:
             ledger.close()
 
@@ -126,15 +124,20 @@ def books(routes_proxy: RunningProxy, shared_standin: RunningStandin) -> Iterato
 def kept_whole(books: Books) -> Iterator[Books]:
     after, since_ns = books.newest(), time.time_ns()
     yield books
+    until_whole(books, after, lambda row: row["call_started_at_ns"] >= since_ns)
+
+
+def until_whole(
+    books: Books, after: int, is_meant: Callable[[dict[str, Any]], bool]
+) -> list[dict[str, Any]]:
+    """Wait until the rows that are meant and the calls since then are the same calls."""
     until = time.monotonic() + _PATIENCE_S
     while True:
-        # What is billed later bears the provider's own, whole second.
-        rows = books.rows(since_ns=since_ns - 2 * NS_PER_SECOND)
-        rows = [row for row in rows if row["call_started_at_ns"] >= since_ns]
+        rows = [row for row in books.rows() if is_meant(row)]
         found = list(ids_apart(books.calls(after), rows))
         if not found:
-            return
-        assert time.monotonic() < until, f"over the whole module: {found}"
+            return rows
+        assert time.monotonic() < until, f"over all of them: {found}"
         time.sleep(_POLL_S)
 
 

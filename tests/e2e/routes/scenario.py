@@ -24,21 +24,27 @@ class Attempt:
     """The stand-in's word for the operation."""
     status: str = "ok"
     usage: str = "reported"
+    """Compared where it matters: of what is not billed, it does not."""
     price: str = "priced"
 
     @property
     def line(self) -> tuple[str, str, str, str]:
-        return self.operation, self.status, self.usage, self.price
+        return line_of(self.operation, self.status, self.usage, self.price)
+
+
+def line_of(operation: str, status: str, usage: str, price: str) -> tuple[str, str, str, str]:
+    """Say in short how an attempt ended, so that two can be compared."""
+    return operation, status, usage if price != "not_billed" else "", price
 
 
 CHAT = Attempt()
-REFUSED_BY_PROVIDER = Attempt(status="error", usage="none", price="not_billed")
+REFUSED_BY_PROVIDER = Attempt(status="error", price="not_billed")
 """An error that the provider answered costs nothing."""
 
 
-def free(operation: str, asked: str, usage: str = "none") -> Attempt:
+def free(operation: str, asked: str) -> Attempt:
     """Describe a call for which no provider charges."""
-    return Attempt(operation=operation, asked=asked, usage=usage, price="not_billed")
+    return Attempt(operation=operation, asked=asked, price="not_billed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,8 @@ CACHING = "input=1000 cached=300 cache_write_5m=200 cache_write_1h=100 output=50
 GENERATED = Attempt(operation="generate_content")
 INVOKED = Attempt(asked="invoke_model")
 RESPONSE = Attempt(asked="responses")
-GEMINI = "/v1beta/models/gemini-3.5-flash"
+FLASH = "gemini-3.5-flash"
+GEMINI = f"/v1beta/models/{FLASH}"
 
 
 def message(caller: Caller, wishes: str = FORTY_AND_SEVEN, model: str = CLAUDE) -> Any:
@@ -37,6 +38,15 @@ def message_stream(caller: Caller, wishes: str = FORTY_AND_SEVEN, model: str = C
     asked = caller.messages(wishes)
     with caller.anthropic.messages.stream(model=model, max_tokens=50, messages=asked) as stream:
         assert stream.get_final_message().usage.output_tokens > 0
+
+
+def respond(model: str, *, stream: bool = False) -> Any:
+    def act(caller: Caller) -> None:
+        answer = caller.openai.responses.create(model=model, input=caller.text(), stream=stream)
+        if stream:
+            assert list(answer)[-1].type == "response.completed"
+
+    return act
 
 
 def count(caller: Caller) -> None:
@@ -105,15 +115,27 @@ SCENARIOS = (
     ),
     Scenario(
         name="gemini by chat",
-        act=lambda caller: caller.chat(model="gemini-3.5-flash"),
+        act=lambda caller: caller.chat(model=FLASH),
         cost=BY_GEMINI,
         traceparent="minted",
     ),
     Scenario(
         name="gemini by chat, streamed",
-        act=lambda caller: list(caller.chat(model="gemini-3.5-flash", stream=True)),
+        act=lambda caller: list(caller.chat(model=FLASH, stream=True)),
         cost=BY_GEMINI,
         traceparent="minted",
+    ),
+    Scenario(name="response bridged to Claude", act=respond(CLAUDE), cost=BY_CLAUDE),
+    Scenario(
+        name="response bridged to Claude, streamed",
+        act=respond(CLAUDE, stream=True),
+        cost=BY_CLAUDE,
+    ),
+    Scenario(name="response bridged to Gemini", act=respond(FLASH), cost=BY_GEMINI),
+    Scenario(
+        name="response bridged to Gemini, streamed",
+        act=respond(FLASH, stream=True),
+        cost=BY_GEMINI,
     ),
     Scenario(name="converse", act=bedrock("nova/converse"), cost=BY_NOVA),
     Scenario(name="converse streamed", act=bedrock("nova/converse-stream"), cost=BY_NOVA),

@@ -31,6 +31,12 @@ LEFT = Attempt(status="cancelled", usage="estimated")
 CUT_OFF = Attempt(status="error", usage="estimated")
 BROKEN = Attempt(status="error", usage="none", price="unpriced")
 HIT = ("attempt", "cache_hit")
+NOTEBOOK = {
+    "x-tallygate-owner-team": "team-research",
+    "x-tallygate-service": "research-notebook",
+    "x-tallygate-environment": "staging",
+    "x-tallygate-feature": "nobody-has-heard-of-it",
+}
 STORED_S = 0.5
 """LiteLLM stores an answer after it has sent it."""
 
@@ -184,6 +190,17 @@ def is_waived(rows: Rows, calls: Rows) -> None:
     assert [waived["override"] for waived in rows[0]["waived"]] == ["ovr-test-active"]
 
 
+def quarantined(caller: Caller) -> None:
+    """Speak for the notebook of Research, whose violations wait with the quarantine owner."""
+    with Caller(caller.url, "sk-demo-research", NOTEBOOK) as researcher:
+        researcher.answers = caller.answers
+        researcher.openai.chat.completions.create(
+            model=MINI,
+            messages=caller.messages(),
+            extra_headers={"traceparent": caller.headers["traceparent"]},
+        )
+
+
 def fall_back(wishes: str, model: str = "first-choice") -> Any:
     return lambda caller: caller.chat(f"{wishes} only=gpt-5.4 input=40 output=7", model=model)
 
@@ -249,6 +266,26 @@ SCENARIOS = (
         cost=USUAL,
     ),
     Scenario(
+        name="fallback, streamed",
+        act=lambda caller: list(
+            caller.chat(
+                "status=400 only=gpt-5.4 input=40 output=7", model="first-choice", stream=True
+            )
+        ),
+        attempts=(FAILED, CHAT),
+        cost=USUAL,
+    ),
+    Scenario(
+        name="fallback that the caller named",
+        act=lambda caller: caller.chat(
+            "status=400 only=gpt-5.4 input=40 output=7",
+            model="gpt-5.4",
+            extra_body={"fallbacks": [CLAUDE]},
+        ),
+        attempts=(FAILED, CHAT),
+        cost="0.00015",  # 40 x 2.00 + 7 x 10.00
+    ),
+    Scenario(
         name="client's library tries again",
         act=client_that_retries,
         attempts=(*[FAILED] * 4, CHAT),
@@ -292,6 +329,14 @@ SCENARIOS = (
         cost="0.000069",  # 40 x 1.50 + 1 x 9.00: what the first chunk says
     ),
     Scenario(
+        name="provider gone in the middle of a whole answer",
+        act=lambda caller: caller.chat(
+            "cut=1 chunks=9 input=40 output=9", extra_body={"num_retries": 0}
+        ),
+        attempts=(BROKEN,),
+        raises=openai.InternalServerError,
+    ),
+    Scenario(
         name="provider gone in the middle",
         act=lambda caller: list(caller.chat(CUT, stream=True)),
         attempts=(CUT_OFF,),
@@ -302,7 +347,7 @@ SCENARIOS = (
         name="provider gone in the middle of a message",
         act=message_cut,
         attempts=(CUT_OFF,),
-        cost="0.00012",  # 40 x 2.00 + 4 x 10.00: four words came
+        cost=None,  # the first event says one token out; LiteLLM counts the words, if it gets to
         raises=anthropic.APIError,
     ),
     Scenario(
@@ -312,7 +357,9 @@ SCENARIOS = (
     ),
     Scenario(
         name="provider's error in the middle",
-        act=lambda caller: list(caller.chat("chunks=9 interval=0.05 error_after=4", stream=True)),
+        act=lambda caller: list(
+            caller.chat("chunks=9 interval=0.05 error_after=4 input=40 output=9", stream=True)
+        ),
         attempts=(CUT_OFF,),
         cost=None,
         raises=openai.APIError,
@@ -367,6 +414,13 @@ SCENARIOS = (
         beside=(("refusal", "refused"),),
         raises=openai.BadRequestError,
         action="reject",
+    ),
+    Scenario(
+        name="quarantined",
+        act=quarantined,
+        cost=USUAL,
+        owner="team-quarantine",
+        action="quarantine",
     ),
     Scenario(
         name="excused by an override",

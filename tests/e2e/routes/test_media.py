@@ -134,7 +134,11 @@ def test_the_books_agree(scenario: Scenario, run: RunScenario) -> None:
 def test_streams_that_litellm_cannot_pass_on_are_in_both_books(
     path: str, attempts: tuple[Attempt, ...], run: RunScenario
 ) -> None:
-    """LiteLLM 1.106.2 answers 500 to both: it takes the client library's stream for an answer."""
+    """
+    LiteLLM 1.106.2 takes the client library's stream for an answer.
+
+    Of an image it makes a 500, of a transcription one whose text is the provider's events.
+    """
 
     def act(caller: Caller) -> None:
         if path == "images":
@@ -146,6 +150,7 @@ def test_streams_that_litellm_cannot_pass_on_are_in_both_books(
                 data={"model": "gpt-4o-transcribe", "stream": "true"},
                 files={"file": ("sound.wav", SOUND, "audio/wav")},
             )
-        assert answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR
+        is_500 = answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR
+        assert is_500 or '"text":"data: ' in answer.text
 
     run(Scenario(name=path, act=act, attempts=attempts, is_usage_lost=True))

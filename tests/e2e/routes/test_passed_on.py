@@ -20,6 +20,7 @@ from e2e.routes.scenario import REFUSED_BY_PROVIDER, Attempt, Scenario, free
 USUAL = "0.0000615"  # 40 x 0.75 + 7 x 4.50 millionths
 BY_CLAUDE = "0.00015"  # 40 x 2.00 + 7 x 10.00
 BY_GEMINI = "0.000123"  # 40 x 1.50 + 7 x 9.00
+BY_COHERE = "0.0000102"  # 40 x 0.15 + 7 x 0.60
 UNPRICED = Attempt(price="unpriced")
 FLAT = Attempt(operation="pass_through", asked="pass_through")
 LONG = "chunks=20 interval=0.1 input=40 output=20"
@@ -90,6 +91,26 @@ def flat_left(caller: Caller) -> None:
         next(lines)
 
 
+def respond_streamed(caller: Caller) -> None:
+    with caller.streaming("/openai/responses", {"model": MINI, "input": caller.text()}) as lines:
+        assert any("response.completed" in line for line in lines)
+
+
+def embed(caller: Caller) -> None:
+    body = {"model": "text-embedding-3-small", "input": caller.text("input=40")}
+    caller.ok("/openai/embeddings", body)
+
+
+def cohere(caller: Caller) -> None:
+    caller.ok("/cohere/v2/chat", {"model": "command-r-08-2024", "messages": caller.messages()})
+
+
+def unowned(caller: Caller) -> None:
+    body = {"model": MINI, "messages": caller.messages()}
+    with caller.unowned() as silent:
+        assert silent.post(GATEWAY_CHAT, body).status_code == httpx.codes.BAD_REQUEST
+
+
 def models(caller: Caller) -> None:
     assert caller.http.get("/openai/models").status_code == httpx.codes.OK
 
@@ -141,7 +162,6 @@ SCENARIOS = (
                 operation="pass_through",
                 asked="pass_through",
                 status="error",
-                usage="none",
                 price="not_billed",
             ),
         ),
@@ -188,6 +208,26 @@ SCENARIOS = (
         name="openai",
         act=chat("/openai/chat/completions"),
         cost=USUAL,
+    ),
+    Scenario(
+        name="openai: response streamed",
+        act=respond_streamed,
+        attempts=(Attempt(asked="responses"),),
+        cost=USUAL,
+    ),
+    Scenario(
+        name="openai: embeddings",
+        act=embed,
+        attempts=(Attempt(operation="embeddings", asked="embeddings"),),
+        cost="0.0000008",  # 40 x 0.02
+    ),
+    Scenario(name="cohere", act=cohere, cost=BY_COHERE),
+    Scenario(
+        name="gateway: refused by the gate",
+        act=unowned,
+        attempts=(),
+        beside=(("refusal", "refused"),),
+        action="reject",
     ),
     Scenario(
         name="openai's models",

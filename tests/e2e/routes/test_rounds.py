@@ -10,17 +10,18 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from e2e.routes.caller import CLAUDE, MINI, Caller
 from e2e.routes.conftest import RunScenario
-from e2e.routes.scenario import CHAT, Attempt, Scenario
+from e2e.routes.scenario import CHAT, REFUSED_BY_PROVIDER, Attempt, Scenario
 
 USUAL = "0.0000615"  # 40 x 0.75 + 7 x 4.50 millionths
 BOTH = "0.0002115"  # and 40 x 2.00 + 7 x 10.00
 TURN = ("realtime", 40, 7)
-SESSION = Attempt(operation="realtime", asked="realtime", usage="none", price="not_billed")
+SESSION = Attempt(operation="realtime", asked="realtime", price="not_billed")
 ROUND = Attempt(asked="responses")
 TOOL = Attempt(operation="execute_tool", asked="execute_tool", price="unpriced")
 TOOLS = [
@@ -33,8 +34,27 @@ TOOLS = [
 ]
 
 
-def both(**options: Any) -> Any:
-    return lambda caller: caller.chat(model=f"{MINI},{CLAUDE}", extra_body=options)
+def both(caller: Caller) -> None:
+    caller.chat(model=f"{MINI},{CLAUDE}")
+
+
+def fastest(caller: Caller) -> None:
+    wishes = f"delay=1 only={CLAUDE} input=40 output=7"
+    caller.chat(wishes, model=f"{MINI},{CLAUDE}", extra_body={"fastest_response": True})
+
+
+def both_streamed(caller: Caller) -> None:
+    """Ask in vain: LiteLLM 1.106.2 answers 500, when both have been asked."""
+    list(caller.chat(model=f"{MINI},{CLAUDE}", stream=True))
+
+
+def chat_loop(**options: Any) -> Any:
+    def act(caller: Caller) -> None:
+        answer = caller.chat("tool=lookup rounds=2 input=40 output=7", tools=TOOLS, **options)
+        if "stream" in options:
+            list(answer)
+
+    return act
 
 
 def loop(**options: Any) -> Any:
@@ -73,6 +93,11 @@ def converse_and_leave(caller: Caller) -> None:
         caller.turn(socket)
 
 
+def converse_unowned(caller: Caller) -> None:
+    with caller.unowned() as silent:
+        converse(silent)
+
+
 def use_tool(caller: Caller) -> None:
     asked = {"server_id": "tools", "name": "lookup", "arguments": {"query": "x"}}
     assert caller.ok("/mcp-rest/tools/call", asked).json()["isError"] is False
@@ -95,12 +120,28 @@ def retrieve_and_answer(caller: Caller) -> None:
 
 
 SCENARIOS = (
-    Scenario(name="two models at once", act=both(), attempts=(CHAT, CHAT), cost=BOTH),
+    Scenario(name="two models at once", act=both, attempts=(CHAT, CHAT), cost=BOTH),
     Scenario(
         name="the fastest of two models",
-        act=both(fastest_response=True),
-        attempts=(CHAT, CHAT),
-        cost=BOTH,
+        act=fastest,
+        # LiteLLM stops waiting for the other one, which the provider may bill.
+        attempts=(CHAT, Attempt(status="unknown", usage="none", price="unpriced")),
+        cost=USUAL,
+    ),
+    Scenario(
+        name="two models at once, one of which refuses",
+        act=lambda caller: caller.chat(
+            f"status=400 only={CLAUDE} input=40 output=7", model=f"{MINI},{CLAUDE}"
+        ),
+        attempts=(REFUSED_BY_PROVIDER, CHAT),
+        cost=USUAL,
+    ),
+    Scenario(
+        name="two models at once, streamed",
+        act=both_streamed,
+        attempts=(Attempt(status="unknown", usage="none", price="unpriced"),) * 2,
+        raises=openai.InternalServerError,
+        is_usage_lost=True,
     ),
     Scenario(name="tool", act=use_tool, attempts=(TOOL,)),
     # Asks no model and runs no tool: nobody decides on it.
@@ -117,6 +158,19 @@ SCENARIOS = (
         act=loop(stream=True),
         attempts=(ROUND, TOOL, ROUND, TOOL, ROUND),
         cost="0.0001845",  # thrice
+    ),
+    Scenario(
+        name="tool loop of a chat",
+        act=chat_loop(),
+        attempts=(CHAT, TOOL, CHAT),
+        cost="0.000123",
+        check=follow_each_other,
+    ),
+    Scenario(
+        name="tool loop of a chat, streamed",
+        act=chat_loop(stream=True),
+        attempts=(CHAT, TOOL, CHAT),
+        cost="0.000123",
     ),
     # LiteLLM accepts a WebSocket before it asks any hook, so the gate has nothing to say by then.
     Scenario(
@@ -144,13 +198,21 @@ SCENARIOS = (
                 operation="realtime",
                 asked="realtime",
                 status="error",
-                usage="none",
                 price="not_billed",
             ),
         ),
         usage=(TURN,),
         cost="0.000272",
         raises=ConnectionClosed,
+    ),
+    Scenario(
+        name="session refused",
+        act=converse_unowned,
+        answers=False,
+        attempts=(),
+        beside=(("refusal", "refused"),),
+        action="reject",
+        raises=AssertionError,  # an error is all that it is greeted with
     ),
     Scenario(
         name="health check",

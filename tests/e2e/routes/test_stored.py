@@ -26,7 +26,7 @@ IN_BATCH, OUT_BATCH = 33, 9  # 10 + 11 + 12, and 3 x 3
 BATCHED = "0.000032625"  # 33 x 0.375 + 9 x 2.25
 
 
-def batch(caller: Caller) -> Any:
+def batch(caller: Caller, **options: Any) -> Any:
     """Make a batch of three records."""
     lines = [
         {
@@ -40,7 +40,7 @@ def batch(caller: Caller) -> Any:
     content = "\n".join(map(json.dumps, lines)).encode()
     file = caller.openai.files.create(file=("batch.jsonl", content), purpose="batch")
     return caller.openai.batches.create(
-        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", **options
     )
 
 
@@ -56,6 +56,40 @@ def is_billed_to_its_maker(rows: list[dict[str, Any]], calls: list[dict[str, Any
     (billed,) = (row for row in rows if row["kind"] == "usage")
     assert billed["response_id"] == next(c["response_id"] for c in calls if c["parts"])
     assert billed["call_type"] == "acreate_batch"
+
+
+def batch_cancelled(caller: Caller) -> None:
+    made = batch(caller)
+    caller.openai.batches.list()
+    caller.openai.batches.cancel(made.id)
+    assert caller.openai.batches.retrieve(made.id).status == "cancelled"
+
+
+def batch_expired(caller: Caller) -> None:
+    """See the half of it that was done in time: records 0 and 1 of 3."""
+    made = batch(caller, metadata={"wish": "[[standin: ends=expired]]"})
+    for _ in range(4):
+        made = caller.openai.batches.retrieve(made.id)
+    assert made.status == "expired"
+
+
+def batch_passed_on(caller: Caller) -> None:
+    path, version = "/anthropic/v1/messages/batches", {"anthropic-version": "2023-06-01"}
+    asked = {"requests": [{"custom_id": "a", "params": caller.claude()}]}
+    made = caller.http.post(path, json=asked, headers=version).json()
+    for _ in range(3):
+        made = caller.http.get(f"{path}/{made['id']}", headers=version).json()
+    assert made["processing_status"] == "ended"
+    results = caller.http.get(f"{path}/{made['id']}/results", headers=version)
+    assert "succeeded" in results.text
+
+
+def background_cancelled(caller: Caller) -> None:
+    responses = caller.openai.responses
+    wishes = "takes=60 input=40 output=7"
+    made = responses.create(model=MINI, input=caller.text(wishes), background=True)
+    responses.cancel(made.id)
+    responses.delete(made.id)
 
 
 def file_from_its_making_to_its_end(caller: Caller) -> None:
@@ -94,14 +128,59 @@ SCENARIOS = (
         attempts=(
             free("create_file", "files"),
             free("create_batch", "batches"),
-            free("retrieve_batch", "batches"),
-            *[free("retrieve_batch", "batches", usage="reported")] * (POLLS - 1),
+            *[free("retrieve_batch", "batches")] * POLLS,
             # LiteLLM reads the output to price it, each time that the batch is looked at.
             *[free("file_content", "files")] * POLLS,
         ),
         usage=(("batch", IN_BATCH, OUT_BATCH),),
         cost=BATCHED,
         check=is_billed_to_its_maker,
+    ),
+    Scenario(
+        name="batch cancelled before it began",
+        act=batch_cancelled,
+        attempts=(
+            free("create_file", "files"),
+            free("create_batch", "batches"),
+            free("list_batches", "batches"),
+            free("cancel_batch", "batches"),
+            free("retrieve_batch", "batches"),
+            free("file_content", "files"),
+        ),
+    ),
+    Scenario(
+        name="batch expired half done",
+        act=batch_expired,
+        attempts=(
+            free("create_file", "files"),
+            free("create_batch", "batches"),
+            *[free("retrieve_batch", "batches")] * 4,
+            # Output and errors, each time.
+            *[free("file_content", "files")] * 6,
+        ),
+        usage=(("batch", 21, 6),),
+        cost="0.000021375",  # 21 x 0.375 + 6 x 2.25
+    ),
+    Scenario(
+        name="batch passed on to Anthropic",
+        act=batch_passed_on,
+        attempts=(
+            # Nothing is known of it before its results are read.
+            Attempt(operation="batch", asked="batches", usage="none", price="unpriced"),
+            *[free("retrieve_batch", "batches")] * 3,
+            free("file_content", "batches"),
+        ),
+        usage=(("batch", 40, 7),),
+        cost="0.000075",  # half of 40 x 2.00 + 7 x 10.00
+    ),
+    Scenario(
+        name="response in the background, cancelled",
+        act=background_cancelled,
+        attempts=(
+            free("chat", "responses"),
+            free("cancel_response", "responses"),
+            free("delete_response", "responses"),
+        ),
     ),
     Scenario(
         name="file",
@@ -173,8 +252,7 @@ def test_a_batch_that_another_key_looks_at_is_billed_to_its_maker(
             name="looked at",
             act=look,
             attempts=(
-                *[free("retrieve_batch", "batches")],
-                *[free("retrieve_batch", "batches", usage="reported")] * 2,
+                *[free("retrieve_batch", "batches")] * 3,
                 *[free("file_content", "files")] * 2,
             ),
             usage=(("batch", IN_BATCH, OUT_BATCH),),

@@ -144,8 +144,7 @@ SCENARIOS = (
         act=respond_in_background,
         attempts=(
             free("chat", "responses"),
-            free("retrieve_response", "responses"),
-            *[free("retrieve_response", "responses", usage="reported")] * 3,
+            *[free("retrieve_response", "responses")] * 4,
         ),
         usage=(("chat", 40, 7),),
         cost=USUAL,
