@@ -85,6 +85,8 @@ class Rig:
                 **self.limit.environment,
                 **self._places(),
                 "NUM_WORKERS": str(workers),
+                # uvicorn kills a worker that is silent for 5 s, as on a busy machine all are.
+                "TIMEOUT_WORKER_HEALTHCHECK": "120",
                 "TALLYGATE_SETTLE_GRACE_S": "3",
             },
         )

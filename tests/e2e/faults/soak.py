@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from e2e.faults.books import Compared
@@ -81,8 +82,9 @@ def kills(folder: Path, seed: str, runs: int) -> int:
     """Kill a proxy under load, drain, compare, and so on; returns how often they differed."""
     chance, wrong = random.Random(seed), 0
     say(_row(*_HEAD))
-    with RunningStandin(folder) as standin:
+    with RunningStandin(folder) as standin, ExitStack() as ends:
         rig = Rig(folder, standin)
+        ends.callback(rig.leave_nothing)
         for run in range(1, runs + 1):
             after_s = chance.uniform(0.0, 3.0)
             rig.start()

@@ -28,8 +28,13 @@ def test_the_books_match_through_random_troubles(
     until_s = time.monotonic() + 60 * minutes
     told: list[str] = []
 
-    differ = play_until(
-        tmp_path, seed, lambda played: played > 0 and time.monotonic() >= until_s, told.append
-    )
+    def enough(played: int) -> bool:
+        return played > 0 and time.monotonic() >= until_s
+
+    try:
+        differ = play_until(tmp_path, seed, enough, told.append)
+    except Exception as error:
+        error.add_note("\n".join([f"FAULTS_SEED={seed}", *told]))
+        raise
 
     assert not differ, "\n".join([f"FAULTS_SEED={seed}", *told])
