@@ -26,6 +26,7 @@ INVOKED = Attempt(asked="invoke_model")
 RESPONSE = Attempt(asked="responses")
 FLASH = "gemini-3.5-flash"
 GEMINI = f"/v1beta/models/{FLASH}"
+TO_OPENAI = f"/v1beta/models/{MINI}"
 
 
 def message(caller: Caller, wishes: str = FORTY_AND_SEVEN, model: str = CLAUDE) -> Any:
@@ -136,6 +137,21 @@ SCENARIOS = (
         name="response bridged to Gemini, streamed",
         act=respond(FLASH, stream=True),
         cost=BY_GEMINI,
+    ),
+    Scenario(
+        name="message bridged to Gemini, streamed",
+        act=lambda caller: message_stream(caller, model=FLASH),
+        cost=BY_GEMINI,
+    ),
+    Scenario(
+        name="gemini bridged to OpenAI",
+        act=lambda caller: caller.ok(f"{TO_OPENAI}:generateContent", caller.gemini()),
+        cost=BY_MINI,
+    ),
+    Scenario(
+        name="gemini bridged to OpenAI, streamed",
+        act=lambda caller: caller.ok(f"{TO_OPENAI}:streamGenerateContent?alt=sse", caller.gemini()),
+        cost=BY_MINI,
     ),
     Scenario(name="converse", act=bedrock("nova/converse"), cost=BY_NOVA),
     Scenario(name="converse streamed", act=bedrock("nova/converse-stream"), cost=BY_NOVA),
