@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar, cast
 
 from tallygate.client import current
 from tallygate.client.baggage import encoded
-from tallygate.client.fields import BAGGAGE_BYTES, CALL_ID, NAMES, PARENT, checked
+from tallygate.client.fields import BAGGAGE_BYTES, CALL_ID, PARENT, checked
 from tallygate.client.keeping import Held
 from tallygate.client.steps import Awaited, in_steps
 from tallygate.client.tracing import Trace, minted_trace
@@ -86,7 +86,7 @@ class Block:
     def __enter__(self) -> Scope:
         kept = current.KEEPING
         outer = kept.held()
-        fields = kept.fields()
+        fields = current.fields_here()
         if self._continues:
             fields.pop(PARENT, None)
         fields |= self._fields
@@ -99,8 +99,7 @@ class Block:
         span = "" if self._received else (kept.traceparent() or "")[3:35]
         named = (trace.opaque if trace else None) or span or (trace.trace_id if trace else "")
         scope = Scope(fields, named)
-        extra = frozenset(fields) - set(NAMES)
-        before = kept.put(fields, Held(scope, trace, extra), self._received)
+        before = kept.put(Held(scope.fields, scope, trace), self._received)
         _ENTERED.set(_Entered(self, before, _ENTERED.get()))
         return scope
 

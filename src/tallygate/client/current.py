@@ -14,3 +14,9 @@ def _found() -> Keeping:
 
 
 KEEPING: Keeping = _found()
+
+
+def fields_here() -> dict[str, str]:
+    """Give what the blocks around the running code say; empty outside of any."""
+    held = KEEPING.held()
+    return dict(held.fields) if held else {}

@@ -1,15 +1,18 @@
-"""Values in OpenTelemetry's baggage, and the trace of its active span. The API alone is needed."""
+"""
+Values in OpenTelemetry's context, and the trace of its active span. The API alone is needed.
+
+Baggage mirrors the values, for the service's own propagators. It is not read back: they also put
+there what anybody's request claims, and a header of ours would lend that the highest rank.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from opentelemetry import baggage, context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from tallygate.client.baggage import ownership_in
 from tallygate.client.fields import BAGGAGE_ALIASES
 from tallygate.client.keeping import Held
 from tallygate.client.tracing import Trace
@@ -18,11 +21,7 @@ _HELD: Final = context.create_key("tallygate-held")
 
 
 class OtelKeeping:
-    """Whatever set the baggage, a block or the service's own propagators, it is read."""
-
-    def fields(self) -> dict[str, str]:
-        held = self.held()
-        return ownership_in(baggage.get_all(), held.extra if held else ())
+    """OpenTelemetry's context, under a key of our own beside the baggage."""
 
     def held(self) -> Held | None:
         held = context.get_value(_HELD)
@@ -35,15 +34,16 @@ class OtelKeeping:
         ids = f"{trace.format_trace_id(span.trace_id)}-{trace.format_span_id(span.span_id)}"
         return f"00-{ids}-{span.trace_flags:02x}"
 
-    def put(self, fields: Mapping[str, str], held: Held, received: Trace | None) -> Context:
+    def put(self, held: Held, received: Trace | None) -> Context:
         before = context.get_current()
+        outer = self.held()
         inside = context.set_value(_HELD, held, before)
         for alias, name in BAGGAGE_ALIASES.items():
-            if name in fields:
+            if name in held.fields:
                 inside = baggage.remove_baggage(alias, inside)
-        for name, value in fields.items():
+        for name, value in held.fields.items():
             inside = baggage.set_baggage(name, value, inside)
-        for name in self.fields().keys() - fields.keys():
+        for name in (outer.fields.keys() if outer else set()) - held.fields.keys():
             inside = baggage.remove_baggage(name, inside)
         context.attach(_with_remote_span(inside, received))
         return before

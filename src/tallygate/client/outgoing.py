@@ -14,6 +14,7 @@ from tallygate.client.baggage import encoded, merged, without
 from tallygate.client.fields import (
     BAGGAGE,
     HEADER_ALIASES,
+    NAMES,
     TRACE_ID,
     TRACEPARENT,
     checked,
@@ -23,7 +24,7 @@ from tallygate.client.fields import (
 
 def outgoing_headers() -> dict[str, str]:
     """Give the headers for a request made here and now; empty outside of any block and span."""
-    fields = current.KEEPING.fields()
+    fields = current.fields_here()
     headers = {header_of(name): value for name, value in fields.items()}
     if fields:
         headers[BAGGAGE] = encoded(fields)
@@ -54,7 +55,7 @@ def add_headers(headers: MutableMapping[str, str]) -> None:
     A field of a block replaces what stands there, because that may be a client's default; a trace
     that stands there was put by somebody who knows the span better.
     """
-    fields = current.KEEPING.fields()
+    fields = current.fields_here()
     for alias, name in HEADER_ALIASES.items():
         if name in fields:
             headers.pop(alias, None)  # two names with two values would be a conflict
@@ -68,7 +69,7 @@ def add_headers(headers: MutableMapping[str, str]) -> None:
 
 def remove_headers(headers: MutableMapping[str, str]) -> None:
     """Take away what `add_headers` has added, before a redirect carries it to somebody else."""
-    fields = current.KEEPING.fields()
+    fields = current.fields_here()
     for name, value in outgoing_headers().items():
         if headers.get(name) == value:
             headers.pop(name)
@@ -81,9 +82,7 @@ def remove_headers(headers: MutableMapping[str, str]) -> None:
 
 def message_attributes() -> dict[str, str]:
     """Give the fewest entries that carry everything in a message; SQS allows ten."""
-    fields = current.KEEPING.fields()
-    held = current.KEEPING.held()
-    names = sorted(held.extra if held else ())
-    extra = {header_of(name): fields[name] for name in names if name in fields}
+    fields = current.fields_here()
+    extra = {header_of(name): fields[name] for name in sorted(fields.keys() - set(NAMES))}
     found = {BAGGAGE: encoded(fields)} if fields else {}
     return found | extra | trace_headers()
