@@ -159,31 +159,38 @@ class SegmentReader:
             self._forget(writer_id)
             return
         self._held_back.discard(writer_id)
-        start = position = self._kept_of(writer_id).position
+        start = self._kept_of(writer_id).position
+        position = (start.segment, start.offset, start.sequence)
         records: list[SpoolRecord] = []
         for record, reached in self._steps(writer_id, start, gone=gone):
             if record is not None:
                 if len(records) == limit:
-                    yield SpoolBatch(writer_id, tuple(records), position, writer_gone=False)
+                    place = Position(*position)
+                    yield SpoolBatch(writer_id, tuple(records), place, writer_gone=False)
                     records = []
                 records.append(record)
             position = reached
+        place = Position(*position)
         ended = gone and writer_id not in self._held_back
         if records or ended:
-            yield SpoolBatch(writer_id, tuple(records), position, writer_gone=ended)
-        elif position != start:
+            yield SpoolBatch(writer_id, tuple(records), place, writer_gone=ended)
+        elif place != start:
             # Nothing but the end of an acknowledged segment, or a stretch that was kept aside.
-            self._keep(writer_id, replace(self._kept_of(writer_id), position=position))
+            self._keep(writer_id, replace(self._kept_of(writer_id), position=place))
 
     def _steps(
         self, writer_id: str, start: Position, *, gone: bool
-    ) -> Iterator[tuple[SpoolRecord | None, Position]]:
-        """Every record from there on, and the position behind it; None where only that moves."""
-        position = start
+    ) -> Iterator[tuple[SpoolRecord | None, tuple[int, int, int]]]:
+        """
+        Every record from there on, and the position behind it; None where only that moves.
+
+        A position is the fields of `Position`, which is made where one is kept.
+        """
+        reached, sequence = start.segment, start.sequence
         for segment in self._segments(writer_id, start, gone=gone):
-            if segment.number != position.segment:
-                position = replace(position, segment=segment.number, offset=0)
-                yield None, position
+            if segment.number != reached:
+                reached = segment.number
+                yield None, (reached, 0, sequence)
             header = header_in(segment.data) if segment.base == 0 else None
             if header is Header.FOREIGN:
                 self._hold_back(
@@ -194,13 +201,12 @@ class SegmentReader:
                 return
             begin = HEADER_BYTES if header is Header.KNOWN else 0
             for found in walk(segment.data, begin):
-                record = self._taken(segment, found, position)
+                record = self._taken(segment, found, sequence)
                 if record is None and not self._passed_over(segment, found):
                     return
                 # After damage nobody knows the number of the record that comes next.
                 sequence = found.sequence if isinstance(found, Frame) else -1
-                position = Position(segment.number, segment.base + found.end, sequence)
-                yield record, position
+                yield record, (reached, segment.base + found.end, sequence)
 
     def _segments(self, writer_id: str, start: Position, *, gone: bool) -> Iterator[_Segment]:
         # Listed before they are read: a segment with a successor is complete.
@@ -221,14 +227,12 @@ class SegmentReader:
             last = number == numbers[-1]
             yield _Segment(writer_id, number, path, _rest_of(path, base), base, last, gone)
 
-    def _taken(
-        self, segment: _Segment, found: Frame | Stretch, before: Position
-    ) -> SpoolRecord | None:
+    def _taken(self, segment: _Segment, found: Frame | Stretch, before: int) -> SpoolRecord | None:
         """Return the record of a frame that holds one; a jump in the sequence is a fault too."""
         if isinstance(found, Stretch):
             return None
-        missing = found.sequence - before.sequence - 1
-        if before.sequence >= 0 and missing > 0:
+        missing = found.sequence - before - 1
+        if before >= 0 and missing > 0:
             self._say(
                 (segment.writer_id, segment.number, segment.base + found.start),
                 SegmentCorrupt(

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from tallygate.domain.ledger.events import SCHEMA_VERSION
@@ -28,6 +28,8 @@ _HEADER: Final = struct.Struct("<8sHHI")
 _MARKER: Final = b"\xff\xf8\xfe\xf5"
 _COVERED: Final = struct.Struct("<IQ")
 _CHECKSUM: Final = struct.Struct("<I")
+_HEAD: Final = struct.Struct("<4sIIQ")
+"""Marker, checksum, and what `_COVERED` has."""
 
 HEADER_BYTES: Final = _HEADER.size
 _COVERED_AT: Final = len(_MARKER) + _CHECKSUM.size
@@ -44,8 +46,7 @@ class Header(Enum):
     """Whole, and of a format or event schema that this version does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A whole record whose checksum is right."""
 
     start: int
@@ -90,17 +91,15 @@ def frame_bytes(payload: bytes, sequence: int) -> bytes:
 def frame_at(data: bytes, at: int) -> Frame | None:
     """Return the frame that begins there, if a whole and sound one does."""
     start = at + FRAME_HEAD_BYTES
-    if len(data) < start or not data.startswith(_MARKER, at):
+    if len(data) < start:
         return None
-    length, sequence = _COVERED.unpack_from(data, at + _COVERED_AT)
+    marker, checksum, length, sequence = _HEAD.unpack_from(data, at)
     end = start + length
-    if length > MAX_RECORD_BYTES or len(data) < end:
+    if marker != _MARKER or length > MAX_RECORD_BYTES or len(data) < end:
         return None
-    payload = data[start:end]
-    (checksum,) = _CHECKSUM.unpack_from(data, at + len(_MARKER))
-    if checksum != crc32(payload, crc32(data[at + _COVERED_AT : start])):
+    if checksum != crc32(memoryview(data)[at + _COVERED_AT : end]):
         return None
-    return Frame(at, end, sequence, payload)
+    return Frame(at, end, sequence, data[start:end])
 
 
 def walk(data: bytes, at: int) -> Iterator[Frame | Stretch]:

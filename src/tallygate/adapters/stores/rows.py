@@ -132,6 +132,9 @@ PRICE_NAMES: Final = (
 _SORTED: Final = tuple(sorted(FACT_NAMES))
 _in_sorted_order: Final = itemgetter(*map(FACT_NAMES.index, _SORTED))
 
+_text: Final = attrgetter("_value_")
+"""What `value` of an enum member is, without its two calls into Python."""
+
 _NO_ATTEMPT: Final = (None,) * (len(_ATTEMPT) + 1)
 _NO_OUTCOME: Final = (None,) * len(_OUTCOME)
 _NO_COUNTS: Final = (None,) * len(_COUNTS)
@@ -168,12 +171,12 @@ def _outcome_cells(event: Event) -> Cells:
     if outcome is None:
         status = Status.REFUSED if event.kind is EventKind.REFUSAL else Status.UNKNOWN
         ended = (status.value, UsageSource.NONE.value, None)
-        return (*_NO_OUTCOME, event.kind.value, *ended)
+        return (*_NO_OUTCOME, _text(event.kind), *ended)
     return (
         *_of_outcome(outcome),
-        event.kind.value,
-        outcome.status.value,
-        outcome.usage_source.value,
+        _text(event.kind),
+        _text(outcome.status),
+        _text(outcome.usage_source),
         None if outcome.usage is None else _json(dict(outcome.usage)),
     )
 
@@ -200,7 +203,7 @@ def price_cells(price: Price) -> Cells:
     """Do what `price_columns` does, without the names."""
     usage, cost, avoided = price.usage, price.cost, price.avoided_cost
     return (
-        price.status.value,
+        _text(price.status),
         price.unpriced_reason,
         price.currency,
         None if cost is None else e12_from_amount(cost),
@@ -213,7 +216,7 @@ def price_cells(price: Price) -> Cells:
 
 
 def _usage_cells(usage: NormalisedUsage) -> Cells:
-    meters = _json({meter.value: n for meter, n in usage.meters.items()})
+    meters = _json({_text(meter): n for meter, n in usage.meters.items()})
     return (usage.normaliser, *_of_counts(usage.counts), meters)
 
 
@@ -221,7 +224,7 @@ def _charge_lines(lines: Iterable[ChargeLine]) -> str:
     in_order = [  # of the keys, as in all our JSON
         {
             "cost": text_from_amount(line.cost),
-            "meter": line.meter.value,
+            "meter": _text(line.meter),
             "quantity": line.quantity,
             "unit_price": _unit_price_text(line.unit_price),
         }
