@@ -12,7 +12,9 @@ from psycopg import errors
 from fakes.entries import PERSON, an_entry, event_id
 from fakes.postgres import PostgresServer
 from tallygate.adapters.stores.postgres import PostgresLedger
+from tallygate.adapters.stores.sealing import SqlSealStore
 from tallygate.application.ports import Appended, EventFilter
+from tallygate.bootstrap.drain_sealing import DrainSealing
 from tallygate.errors import LedgerSchemaMismatch, LedgerUnavailable
 
 GUIDE = Path(__file__).parents[2] / "docs" / "operating.md"
@@ -103,9 +105,25 @@ def test_only_the_eraser_forgets(guided: PostgresServer, role: str) -> None:
     refused(guided, f"tallygate_{role}", "DELETE FROM subjects")
 
 
-@pytest.mark.parametrize("role", ["drain", "reports", "eraser", "archiver"])
-def test_only_the_sealer_seals(guided: PostgresServer, role: str) -> None:
+@pytest.mark.parametrize("role", ["reports", "eraser", "archiver"])
+def test_only_the_drain_and_the_sealer_seal(guided: PostgresServer, role: str) -> None:
     refused(guided, f"tallygate_{role}", "INSERT INTO seals (number) VALUES (1)")
+
+
+@pytest.mark.parametrize("role", ["drain", "sealer"])
+def test_what_is_booked_is_sealed(guided: PostgresServer, role: str) -> None:
+    drain = PostgresLedger(guided.url("tallygate", "tallygate_drain"), create=False)
+    drain.append([an_entry(100 + len(role))])
+    ledger = PostgresLedger(guided.url("tallygate", f"tallygate_{role}"), create=False)
+
+    DrainSealing(ledger).at_the_end()
+
+    store = SqlSealStore(ledger)
+    last = store.last_seal()
+    assert last is not None
+    assert store.count_rows(last.to_seq) == 0
+    ledger.close()
+    drain.close()
 
 
 def test_the_eraser_forgets_a_person_and_the_sums_stay(guided: PostgresServer) -> None:

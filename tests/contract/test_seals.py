@@ -11,6 +11,7 @@ import pytest
 
 from fakes.entries import (
     PERSON,
+    SECOND_NS,
     TENANT,
     an_entry,
     an_event,
@@ -122,6 +123,31 @@ def test_what_is_not_sealed_yet_is_counted_and_not_proven(sealed: Sealed) -> Non
 
     assert verification.holds
     assert verification.unsealed == 2
+
+
+def test_an_event_that_waits_long_for_its_seal_is_found(sealed: Sealed) -> None:
+    sealed.book(9)
+    late_ns = sealed.store.now_ns() - 11 * 60 * SECOND_NS
+    sealed.tampering.edit(event_id(9), recorded_at_ns=late_ns)
+
+    (finding,) = sealed.verify().findings
+
+    assert (finding.code, finding.seal, finding.seq) == (FindingCode.SEALS_BEHIND, 2, 8)
+    assert "11 minutes after it was booked" in finding.message
+
+
+def test_an_event_that_waits_as_long_as_a_drain_may_take_is_no_finding(sealed: Sealed) -> None:
+    sealed.book(9)
+    sealed.tampering.edit(event_id(9), recorded_at_ns=sealed.store.now_ns() - 9 * 60 * SECOND_NS)
+
+    assert sealed.verify().holds
+
+
+def test_seals_that_were_all_deleted_leave_events_that_nobody_sealed(sealed: Sealed) -> None:
+    sealed.tampering.edit(event_id(1), recorded_at_ns=1)
+    sealed.tampering.drop_seals(after=0)
+
+    assert sealed.found() == [("seals_behind", None, None, None, None)]
 
 
 def test_seals_continue_each_other(sealed: Sealed) -> None:

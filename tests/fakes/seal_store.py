@@ -62,6 +62,11 @@ class FakeSealStore:
     def recorded_before(self, after_seq: int, to_seq: int, before_ns: int) -> bool:
         return all(line["recorded_at_ns"] < before_ns for line in self._between(after_seq, to_seq))
 
+    def first_recorded_ns(self, after_seq: int) -> int | None:
+        return min(
+            (line["recorded_at_ns"] for line in self._between(after_seq, None)), default=None
+        )
+
     def archives(self) -> Sequence[ArchivedRange]:
         return tuple(self.archived)
 

@@ -70,6 +70,10 @@ class SealStore(SealedLines, Protocol):
         """Tell whether every line of a range was booked before an instant."""
         ...
 
+    def first_recorded_ns(self, after_seq: int) -> int | None:
+        """Tell when the earliest line behind a seq was booked; None where there is none."""
+        ...
+
     def archives(self) -> Sequence[ArchivedRange]: ...
 
     def add_archive(self, archived: ArchivedRange) -> None:

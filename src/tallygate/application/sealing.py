@@ -19,6 +19,9 @@ SEAL_EVERY_NS: Final = 60 * 1_000_000_000
 SEAL_EVENTS: Final = 50_000
 """Far more than the calls of a minute, so that a drain with much to catch up does that first."""
 
+SEALS_BEHIND_NS: Final = 10 * SEAL_EVERY_NS
+"""So long without a seal and nobody seals, or nobody may."""
+
 
 @dataclass(frozen=True, slots=True)
 class SealReport:
@@ -97,3 +100,12 @@ def seal_due(
     report = seal_events(store, stop=stop)
     schedule.sealed(now_ns)
     return report
+
+
+def seals_behind_ns(store: SealStore, last: Seal | None) -> int | None:
+    """Tell how long the oldest event without a seal has waited, where that is far too long."""
+    booked_ns = store.first_recorded_ns(last.to_seq if last else BEFORE_ALL)
+    if booked_ns is None:
+        return None
+    waited_ns = store.now_ns() - booked_ns
+    return waited_ns if waited_ns > SEALS_BEHIND_NS else None

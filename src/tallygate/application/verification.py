@@ -23,6 +23,7 @@ from tallygate.application.ledger_ports import (
     Span,
     SpanChecker,
 )
+from tallygate.application.sealing import SEALS_BEHIND_NS, seals_behind_ns
 from tallygate.domain.kernel.digests import digest_of_bytes
 from tallygate.domain.kernel.instants import text_from_ns
 from tallygate.domain.ledger.archives import (
@@ -45,6 +46,7 @@ from tallygate.domain.ledger.seals import BEFORE_ALL, Seal
 from tallygate.errors import LedgerError, LedgerUnavailable
 
 SPAN_EVENTS: Final = 20_000
+_NS_PER_MINUTE: Final = 60_000_000_000
 FINDINGS_MAX: Final = 1000
 """More are counted, not kept; a ledger that was emptied has a million."""
 
@@ -153,6 +155,7 @@ def verify(
         done += checked.events
         on_progress(done, newest.chain_events if newest else 0)
     findings.add(_left_rows(store, chain))
+    findings.add(_behind(store))
     findings.add(findings_in_anchors(anchors, chain.heads))
     if list(store.archives()) != list(ranges):
         raise LedgerUnavailable("events were archived while they were verified; run verify again.")
@@ -217,6 +220,27 @@ def _left_rows(store: SealStore, chain: _Chain) -> list[Finding]:
             message=message,
             seal=chain.archived.number,
             seq=chain.archived.to_seq,
+        )
+    ]
+
+
+def _behind(store: SealStore) -> list[Finding]:
+    """Find that nobody seals: whoever deletes every seal would look like that too."""
+    last = store.last_seal()  # as of now: a drain may have sealed meanwhile
+    waited_ns = seals_behind_ns(store, last)
+    if waited_ns is None:
+        return []
+    message = (
+        f"an event has no seal {waited_ns // _NS_PER_MINUTE} minutes after it was booked, and a "
+        f"drain seals within {SEALS_BEHIND_NS // _NS_PER_MINUTE}: nobody seals, or seals were "
+        "deleted; see the drain's log for events_not_sealed, then run `tallygate ledger seal`"
+    )
+    return [
+        Finding(
+            code=FindingCode.SEALS_BEHIND,
+            message=message,
+            seal=last.number if last else None,
+            seq=last.to_seq if last else None,
         )
     ]
 

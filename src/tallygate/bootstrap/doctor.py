@@ -29,8 +29,10 @@ from tallygate.adapters.spool.folder import (
     writers_in,
 )
 from tallygate.adapters.stores.opening import ledger_at
+from tallygate.adapters.stores.sealing import SqlSealStore
 from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.application.ports import EventFilter
+from tallygate.application.sealing import seals_behind_ns
 from tallygate.bootstrap.drain_child import LOCK_NAME
 from tallygate.bootstrap.policies import check_folder
 from tallygate.errors import EngineError, LedgerError, PoliciesInvalid, SettingsInvalid, SpoolError
@@ -39,6 +41,7 @@ from tallygate.settings import Settings
 HANDLER: Final = "tallygate.proxy.handler"
 _EPHEMERAL: Final = frozenset({"tmpfs", "ramfs", "overlay"})
 _MOST_PROBLEMS: Final = 5
+_NS_PER_MINUTE: Final = 60_000_000_000
 _GATE_KEYS: Final = frozenset(
     {"pid", "writer_id", "litellm", "policy_revision", "uncounted_attempts", "findings"}
 )
@@ -202,6 +205,8 @@ def _ledger(url: str) -> Iterator[Check]:
             return
         with closing(ledger):
             total, rejected = ledger.total(EventFilter()), ledger.count_rejected()
+            store = SqlSealStore(ledger)
+            behind_ns = seals_behind_ns(store, store.last_seal())
     except (SettingsInvalid, LedgerError) as error:
         yield Check("ledger", State.PROBLEM, str(error))
     else:
@@ -211,6 +216,13 @@ def _ledger(url: str) -> Iterator[Check]:
             kept = f"{rejected} entries break a rule of the ledger and are not among its events"
             remedy = "Look at the table rejected_entries, and report what is in it."
             yield Check("ledger", State.PROBLEM, kept, remedy)
+        if behind_ns is not None:
+            waits = f"an event has no seal {behind_ns // _NS_PER_MINUTE} minutes after booking"
+            remedy = (
+                "Look for events_not_sealed in drain.log: the drain's role needs INSERT on seals "
+                "(docs/operating.md). Then run: tallygate ledger seal"
+            )
+            yield Check("seals", State.PROBLEM, waits, remedy)
 
 
 def _gates(folder: Path, spool: Path) -> Iterator[Check]:

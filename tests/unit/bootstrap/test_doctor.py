@@ -9,8 +9,9 @@ from typing import IO, Any, Final
 import orjson
 import pytest
 
-from fakes.entries import an_entry, an_event, opened
+from fakes.entries import an_entry, an_event, event_id, opened
 from fakes.policy_folders import REGISTRY, path_without_opa, small_policies
+from fakes.tampering import TamperingInSqlite
 from tallygate.adapters.files.starter import starter_policies
 from tallygate.adapters.spool.writer import SegmentSpool
 from tallygate.adapters.stores.sqlite import SqliteLedger
@@ -252,6 +253,21 @@ def test_entries_that_were_kept_aside_are_a_problem(tmp_path: Path) -> None:
     assert counted.found.endswith("1 events, 0 unpriced")
     assert kept_aside.state is State.PROBLEM
     assert kept_aside.found.startswith("1 entries break a rule")
+
+
+def test_events_that_nobody_seals_are_a_problem(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    ledger = SqliteLedger(url)
+    ledger.append([an_entry(1)])
+    assert examined(tmp_path, "seals", ledger_url=url) == []
+    ledger.close()
+    TamperingInSqlite(tmp_path / "ledger.db").edit(event_id(1), recorded_at_ns=1)
+
+    (check,) = examined(tmp_path, "seals", ledger_url=url)
+
+    assert check.state is State.PROBLEM
+    assert "no seal" in check.found
+    assert "tallygate ledger seal" in check.remedy
 
 
 def test_an_address_that_nobody_understands_is_a_problem(tmp_path: Path) -> None:

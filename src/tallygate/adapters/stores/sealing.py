@@ -144,6 +144,12 @@ class SqlSealStore:
             found = connection.execute(newest).scalar()
         return found is None or int(found) < before_ns
 
+    def first_recorded_ns(self, after_seq: int) -> int | None:
+        earliest = select(func.min(EVENTS.c.recorded_at_ns)).where(EVENTS.c.seq > after_seq)
+        with self._ledger.reading() as connection:
+            found = connection.execute(earliest).scalar()
+        return None if found is None else int(found)
+
     def archives(self) -> Sequence[ArchivedRange]:
         names = ArchivedRange.__dataclass_fields__
         query = select(*(ARCHIVES.c[name] for name in names)).order_by(ARCHIVES.c.number)

@@ -42,6 +42,7 @@ class FindingCode(StrEnum):
     SEAL_MISSING = "seal_missing"
     TAIL_CUT = "tail_cut"
     HISTORY_REWRITTEN = "history_rewritten"
+    SEALS_BEHIND = "seals_behind"
     ARCHIVE_EDITED = "archive_edited"
     ARCHIVE_MISSING = "archive_missing"
     ARCHIVE_UNFINISHED = "archive_unfinished"
