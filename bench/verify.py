@@ -112,7 +112,7 @@ def main():
         url = sys.argv[2] if len(sys.argv) > 2 else f"sqlite:///{name}/ledger.db"
         ledger = ledger_at(url)
         folder = Path(name) / "archive"
-        opened = SealedLedger(SqlSealStore(ledger), ParquetFolder(folder), url, folder)
+        opened = SealedLedger(SqlSealStore(ledger), ParquetFolder(folder), url, (folder,))
         started = begun()
         booked(ledger, count)
         told("book", count, started)

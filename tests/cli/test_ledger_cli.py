@@ -232,6 +232,8 @@ def test_old_events_move_to_files_and_are_still_proven(here: Path) -> None:
     lost = command.invoke(main, ["ledger", "verify", "--archive", "elsewhere"])
     assert lost.exit_code == 1
     assert "archive_missing" in lost.stdout
+    both = ["--archive", "elsewhere", "--archive", ".tallygate/archive"]
+    assert command.invoke(main, ["ledger", "verify", *both]).exit_code == 0
 
 
 def test_what_is_too_young_stays(run: Callable[..., Result]) -> None:

@@ -33,7 +33,9 @@ from tallygate.domain.ledger.archives import (
     ArchivedRange,
     Manifest,
     bytes_of_manifest,
+    file_name,
     manifest_from_bytes,
+    manifest_name,
     range_of,
 )
 from tallygate.domain.ledger.sealed_rows import SEALED_COLUMNS, SealedRow
@@ -60,6 +62,15 @@ class Kept:
 
     def codes(self) -> list[str]:
         return sorted({finding.code.value for finding in self.verify().findings})
+
+    def file(self, seal: int) -> str:
+        """Name the file that holds one seal alone."""
+        (head,) = (each.head for each in self.store.seals() if each.number == seal)
+        return file_name(seal, seal, head)
+
+    def only(self, pattern: str) -> Path:
+        (path,) = self.path.glob(pattern)
+        return path
 
     def seqs(self) -> list[int]:
         return [row[0] for row in self.store.sealed_rows(-1, 10**9)]
@@ -105,10 +116,7 @@ def test_old_seals_move_and_the_newest_stays(kept: Kept) -> None:
     manifest = archived.manifest
     assert manifest is not None
     assert (manifest.first_seal, manifest.last_seal, manifest.events) == (1, 2, 6)
-    assert [file.name for file in manifest.files] == [
-        "events-00000001-00000001.parquet",
-        "events-00000002-00000002.parquet",
-    ]
+    assert [file.name for file in manifest.files] == [kept.file(1), kept.file(2)]
     assert dict(manifest.sums) == {"USD": {"cost": "0.02718", "events": 6, "unpriced": 0}}
     assert archived.sums_before == before
     assert archived.sums_archived["USD"].cost + archived.sums_after["USD"].cost == (
@@ -122,7 +130,7 @@ def test_old_seals_move_and_the_newest_stays(kept: Kept) -> None:
 def test_the_manifest_on_disk_is_the_one_that_the_ledger_names(kept: Kept) -> None:
     manifest = kept.archive().manifest
 
-    content = (kept.path / "archive-000001.json").read_bytes()
+    content = kept.only("archive-*").read_bytes()
 
     assert manifest_from_bytes(content) == manifest
 
@@ -132,7 +140,7 @@ def test_what_was_archived_comes_back_as_it_was(kept: Kept) -> None:
 
     kept.archive()
 
-    assert kept.folder.lines("events-00000001-00000001.parquet").sealed_rows(0, 3) == rows
+    assert kept.folder.lines(kept.file(1)).sealed_rows(0, 3) == rows
 
 
 def test_a_second_archive_continues_the_first(kept: Kept) -> None:
@@ -145,6 +153,34 @@ def test_a_second_archive_continues_the_first(kept: Kept) -> None:
     assert manifest is not None
     assert (manifest.number, manifest.first_seal, manifest.last_seal) == (2, 3, 3)
     assert kept.seqs() == [10]
+    assert kept.verify().holds
+
+
+def test_ledgers_that_share_a_folder_keep_their_archives_apart(kept: Kept) -> None:
+    other = FakeSealStore(FakeLedger())
+    for numbers in ((101, 102, 103), (104, 105, 106), (107, 108, 109)):
+        other.ledger.append([an_entry(number) for number in numbers])
+        seal_events(other)
+    kept.archive()
+    whole = {path.name: path.read_bytes() for path in kept.path.glob("*-*")}
+
+    archive_before(other, kept.folder, FUTURE_NS)
+
+    assert {name: (kept.path / name).read_bytes() for name in whole} == whole
+    assert kept.verify().holds
+    assert verify(other, kept.folder, (), InlineChecker(other, kept.folder)).holds
+
+
+def test_archives_in_two_folders_are_proven_together(kept: Kept) -> None:
+    kept.archive()
+    kept.booked(10)
+    seal_events(kept.store)
+    elsewhere = kept.path.parent / "elsewhere"
+    archive_before(kept.store, ParquetFolder(elsewhere), FUTURE_NS)
+    assert kept.codes() == ["archive_missing"]
+
+    kept.folder = ParquetFolder(elsewhere, kept.path)
+
     assert kept.verify().holds
 
 
@@ -229,7 +265,7 @@ def _rows_of(folder: ParquetFolder, name: str) -> Sequence[SealedRow]:
 
 def test_a_file_that_an_interrupted_run_left_half_written_is_written_anew(kept: Kept) -> None:
     kept.path.mkdir()
-    (kept.path / "events-00000001-00000001.parquet").write_bytes(b"PAR1 and then the power went")
+    (kept.path / kept.file(1)).write_bytes(b"PAR1 and then the power went")
 
     kept.archive()
 
@@ -242,9 +278,9 @@ def test_rows_are_not_deleted_while_a_file_of_theirs_is_lost(
     with monkeypatch.context() as patched:
         patched.setattr(kept.store, "delete_archived", lambda *_: 0, raising=False)
         kept.archive()
-    (kept.path / "events-00000002-00000002.parquet").unlink()
+    kept.only("events-00000002-*").unlink()
 
-    with pytest.raises(LedgerError, match=r"events-00000002-00000002\.parquet is not in"):
+    with pytest.raises(LedgerError, match=r"events-00000002-00000002-\w{12}\.parquet is not in"):
         kept.archive()
 
     assert len(kept.seqs()) == 9
@@ -258,12 +294,12 @@ def test_rows_are_not_deleted_without_the_manifest_that_the_ledger_names(
     with monkeypatch.context() as patched:
         patched.setattr(kept.store, "delete_archived", lambda *_: 0, raising=False)
         kept.archive()
-    path = kept.path / "archive-000001.json"
+    path = kept.only("archive-*")
     path.unlink()
     if content:
         path.write_bytes(content)
 
-    with pytest.raises(LedgerError, match=r"archive-000001\.json is not"):
+    with pytest.raises(LedgerError, match=r"archive-000001-\w{12}\.json is not"):
         kept.archive()
 
     assert len(kept.seqs()) == 9
@@ -283,10 +319,10 @@ def test_rows_that_differ_from_their_archive_are_not_deleted(
     assert len(kept.seqs()) == 9
 
 
-@pytest.mark.parametrize("name", ["archive-000001.json", "events-00000002-00000002.parquet"])
-def test_an_archive_that_was_touched_is_found(kept: Kept, name: str) -> None:
+@pytest.mark.parametrize("pattern", ["archive-*", "events-00000002-*"])
+def test_an_archive_that_was_touched_is_found(kept: Kept, pattern: str) -> None:
     kept.archive()
-    path = kept.path / name
+    path = kept.only(pattern)
     path.write_bytes(path.read_bytes()[:-9] + b"tampered!")
 
     assert kept.codes() == ["archive_edited"]
@@ -294,7 +330,7 @@ def test_an_archive_that_was_touched_is_found(kept: Kept, name: str) -> None:
 
 def test_an_archive_whose_file_was_written_anew_is_found_row_by_row(kept: Kept) -> None:
     kept.archive()
-    name = "events-00000001-00000001.parquet"
+    name = kept.file(1)
     rows = [list(row) for row in _rows_of(kept.folder, name)]
     rows[1][SEALED_COLUMNS.index("cost_e12")] = 1
     kept.folder.write_rows(name, [tuple(row) for row in rows])
@@ -307,10 +343,10 @@ def test_an_archive_whose_file_was_written_anew_is_found_row_by_row(kept: Kept) 
     ]
 
 
-@pytest.mark.parametrize("name", ["archive-000001.json", "events-00000001-00000001.parquet"])
-def test_an_archive_that_is_gone_is_found(kept: Kept, name: str) -> None:
+@pytest.mark.parametrize("pattern", ["archive-*", "events-00000001-*"])
+def test_an_archive_that_is_gone_is_found(kept: Kept, pattern: str) -> None:
     kept.archive()
-    (kept.path / name).unlink()
+    kept.only(pattern).unlink()
 
     assert kept.codes() == ["archive_missing"]
 
@@ -385,8 +421,9 @@ def test_a_line_of_archives_that_somebody_made_up_is_found(kept: Kept) -> None:
 
 def test_a_manifest_of_somebody_else_is_no_manifest(kept: Kept) -> None:
     kept.path.mkdir()
-    (kept.path / "archive-000001.json").write_bytes(b"{}")
-    kept.store.add_archive(_range(manifest_digest=digest_of_bytes(b"{}")))
+    digest = digest_of_bytes(b"{}")
+    (kept.path / manifest_name(1, digest)).write_bytes(b"{}")
+    kept.store.add_archive(_range(manifest_digest=digest))
 
     assert kept.codes() == ["archive_edited", "archive_unfinished"]
 
@@ -411,8 +448,9 @@ def test_a_forged_manifest_hides_no_edit(kept: Kept, forged: dict[str, Any]) -> 
     manifest = _written_only(kept)
     real = range_of(manifest)
     content = bytes_of_manifest(replace(manifest, **forged))
-    kept.folder.write_manifest("archive-000001.json", content)
-    kept.store.add_archive(replace(real, manifest_digest=digest_of_bytes(content)))
+    digest = digest_of_bytes(content)
+    kept.folder.write_manifest(manifest_name(1, digest), content)
+    kept.store.add_archive(replace(real, manifest_digest=digest))
     kept.tampering.edit(event_id(2), cost_e12=1)
 
     assert kept.codes() == ["archive_edited", "archive_unfinished"]
@@ -422,7 +460,8 @@ def test_an_archive_of_too_short_a_range_hides_no_edit(kept: Kept) -> None:
     """The files are whole, the line in `archives` leaves edited rows outside its range."""
     manifest = _written_only(kept)
     short = replace(manifest, to_seq=3, events=3)
-    kept.folder.write_manifest("archive-000001.json", bytes_of_manifest(short))
+    content = bytes_of_manifest(short)
+    kept.folder.write_manifest(manifest_name(1, digest_of_bytes(content)), content)
     kept.tampering.edit(event_id(5), cost_e12=1)
     kept.tampering.delete(*map(event_id, (1, 2, 3)))
     kept.store.add_archive(range_of(short))

@@ -127,7 +127,8 @@ def _new_archive(
         seals=seals_for_manifest(seals),
         sums=_sums_for_manifest(store.sums(seals[0].from_seq - 1, seals[-1].to_seq)),
     )
-    folder.write_manifest(manifest_name(manifest.number), bytes_of_manifest(manifest))
+    content = bytes_of_manifest(manifest)
+    folder.write_manifest(manifest_name(manifest.number, digest_of_bytes(content)), content)
     return manifest
 
 
@@ -159,7 +160,7 @@ def _old_seals(
 def _written(
     store: SealStore, folder: ArchiveFolder, after_seq: int, seals: tuple[Seal, ...]
 ) -> ArchiveFile:
-    name = file_name(seals[0].number, seals[-1].number)
+    name = file_name(seals[0].number, seals[-1].number, seals[-1].head)
     if folder.has(name):  # of a run that was interrupted
         file = _described(folder, name, seals)
         if not _read_again(folder, after_seq, seals, file):
@@ -181,6 +182,7 @@ def _described(folder: ArchiveFolder, name: str, seals: tuple[Seal, ...]) -> Arc
         from_seq=seals[0].from_seq,
         to_seq=seals[-1].to_seq,
         events=sum(seal.events for seal in seals),
+        head=seals[-1].head,
     )
 
 
@@ -211,7 +213,7 @@ def _delete(
 
 def _require_whole(store: SealStore, folder: ArchiveFolder, archived: ArchivedRange) -> None:
     """Hold files and left rows against the seals once more, before anything is deleted."""
-    name = manifest_name(archived.number)
+    name = manifest_name(archived.number, archived.manifest_digest)
     if not folder.has(name):
         raise LedgerError(
             f"{name} is not in {folder.place}, so nothing is deleted; name the folder of the "

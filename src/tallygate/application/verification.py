@@ -248,7 +248,7 @@ def _behind(store: SealStore) -> list[Finding]:
 def _manifest(
     archive: ArchiveFolder, archived: ArchivedRange, findings: _Findings
 ) -> Manifest | None:
-    name = manifest_name(archived.number)
+    name = manifest_name(archived.number, archived.manifest_digest)
     if not archive.has(name):
         message = (
             f"{name} is not in {archive.place}; bring it back or name its folder with --archive"
@@ -274,7 +274,7 @@ def _about_archive(code: FindingCode, archived: ArchivedRange, message: str) -> 
         message=message,
         seal=archived.first_seal,
         seq=archived.from_seq,
-        place=manifest_name(archived.number),
+        place=manifest_name(archived.number, archived.manifest_digest),
     )
 
 

@@ -12,7 +12,7 @@ import itertools
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ class SealedLedger:
     store: SqlSealStore
     archive: ParquetFolder
     url: str
-    archive_folder: Path
+    archive_folders: tuple[Path, ...]
 
     def verify(self, anchors: Path | None, on_progress: Callable[[int, int], None]) -> Verification:
         """Check everything, against the anchors of a file or of none."""
@@ -55,13 +55,13 @@ class SealedLedger:
 
 @contextmanager
 def open_sealed_ledger(
-    settings: Settings, ledger: str | None, archive: Path | None = None
+    settings: Settings, ledger: str | None, archives: Sequence[Path] = ()
 ) -> Generator[SealedLedger]:
-    """Open a ledger that is there; it is not made, its archive's folder neither."""
-    folder = archive or settings.state_folder(Path()) / "archive"
+    """Open a ledger that is there; it is not made, its archives' folders neither."""
+    folders = tuple(archives) or (settings.state_folder(Path()) / "archive",)
     with open_ledger(settings, ledger) as opened:
         url = ledger or settings.ledger(Path())
-        yield SealedLedger(SqlSealStore(opened), ParquetFolder(folder), url, folder)
+        yield SealedLedger(SqlSealStore(opened), ParquetFolder(*folders), url, folders)
 
 
 def migrate_ledger(settings: Settings, ledger: str | None) -> str:
@@ -100,7 +100,7 @@ class _PoolChecker:
             workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_open_in_worker,
-            initargs=(self._opened.url, self._opened.archive_folder),
+            initargs=(self._opened.url, self._opened.archive_folders),
         ) as pool:
             try:
                 for span in spans:
@@ -124,9 +124,9 @@ def _cores() -> int:
 _OPENED_IN_WORKER: list[tuple[SqlSealStore, ParquetFolder]] = []
 
 
-def _open_in_worker(url: str, archive_folder: Path) -> None:
+def _open_in_worker(url: str, archive_folders: tuple[Path, ...]) -> None:
     ledger = ledger_at(url, create=False)
-    _OPENED_IN_WORKER[:] = [(SqlSealStore(ledger), ParquetFolder(archive_folder))]
+    _OPENED_IN_WORKER[:] = [(SqlSealStore(ledger), ParquetFolder(*archive_folders))]
 
 
 def _check_in_worker(span: Span) -> CheckedSpan:

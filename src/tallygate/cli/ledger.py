@@ -46,6 +46,13 @@ _ARCHIVE = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the archives.  [default: archive in the state folder]",
 )
+_ARCHIVES = click.option(
+    "--archive",
+    "archives",
+    multiple=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of archives; may be given more than once.  [default: archive in the state folder]",
+)
 _ANCHOR = click.option(
     "--anchor",
     "anchors",
@@ -93,9 +100,11 @@ def seal(*, url: str | None) -> None:
 @ledger.command()
 @_LEDGER
 @_ANCHOR
-@_ARCHIVE
+@_ARCHIVES
 @_FORMAT
-def verify(*, url: str | None, anchors: Path | None, archive: Path | None, style: str) -> None:
+def verify(
+    *, url: str | None, anchors: Path | None, archives: tuple[Path, ...], style: str
+) -> None:
     """
     Prove that no sealed event was edited, deleted, added or moved.
 
@@ -106,7 +115,7 @@ def verify(*, url: str | None, anchors: Path | None, archive: Path | None, style
     chosen = _anchors(anchors)
     with (
         told(),
-        open_sealed_ledger(read_settings(), url, archive) as opened,
+        open_sealed_ledger(read_settings(), url, archives) as opened,
         _progress("verifying") as advance,
     ):
         verification = opened.verify(chosen, advance)
@@ -148,10 +157,10 @@ def anchor(*, file: Path, url: str | None) -> None:
 @click.argument("subject")
 @_LEDGER
 @_ANCHOR
-@_ARCHIVE
+@_ARCHIVES
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(
-    *, subject: str, url: str | None, anchors: Path | None, archive: Path | None, yes: bool
+    *, subject: str, url: str | None, anchors: Path | None, archives: tuple[Path, ...], yes: bool
 ) -> None:
     """
     Delete who SUBJECT is, and show that every sum and seal still stands.
@@ -165,7 +174,7 @@ def forget(
     chosen = _anchors(anchors)
     with (
         told(),
-        open_sealed_ledger(read_settings(), url, archive) as opened,
+        open_sealed_ledger(read_settings(), url, archives) as opened,
         _progress("verifying") as advance,
     ):
         forgotten = forget_person(opened.store, subject, lambda: opened.verify(chosen, advance))
@@ -196,7 +205,7 @@ def archive(*, before: int, url: str | None, archive: Path | None) -> None:
     """
     with (
         told(),
-        open_sealed_ledger(read_settings(), url, archive) as opened,
+        open_sealed_ledger(read_settings(), url, [archive] if archive else ()) as opened,
         _progress("archiving") as advance,
     ):
         done = archive_before(

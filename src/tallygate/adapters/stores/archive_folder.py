@@ -24,16 +24,17 @@ _LOCK: Final = ".lock"
 
 
 class ParquetFolder:
-    """The `ArchiveFolder` port on a folder, which is made with the first file."""
+    """The `ArchiveFolder` port on a folder, made with the first file; others are read beside it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *others: Path) -> None:
         self._folder = folder
+        self._others = others
         self._opened: tuple[str, SealedLines] | None = None
 
     @property
     def place(self) -> str:
-        """The folder, as messages name it."""
-        return str(self._folder)
+        """The folders, as messages name them."""
+        return " or ".join(map(str, (self._folder, *self._others)))
 
     @contextmanager
     def one_writer(self) -> Generator[None]:
@@ -53,7 +54,12 @@ class ParquetFolder:
             os.close(handle)
 
     def has(self, name: str) -> bool:
-        return (self._folder / name).is_file()
+        return self._path(name).is_file()
+
+    def _path(self, name: str) -> Path:
+        folders = (self._folder, *self._others)
+        paths = (folder / name for folder in folders)
+        return next((path for path in paths if path.is_file()), self._folder / name)
 
     def write_rows(self, name: str, rows: Sequence[SealedRow]) -> None:
         from tallygate.adapters.stores.archive_parquet import write_parquet  # noqa: PLC0415 - slow
@@ -68,12 +74,12 @@ class ParquetFolder:
 
         if self._opened is None or self._opened[0] != name:
             self._opened = None  # one file in memory at a time
-            self._opened = (name, ParquetLines(self._folder / name))
+            self._opened = (name, ParquetLines(self._path(name)))
         return self._opened[1]
 
     def digest(self, name: str) -> tuple[str, int]:
         hashed, size = hashlib.sha256(), 0
-        with _told(self.place), (self._folder / name).open("rb") as file:
+        with _told(self.place), self._path(name).open("rb") as file:
             while block := file.read(_HASH_BLOCK):
                 hashed.update(block)
                 size += len(block)
@@ -87,7 +93,7 @@ class ParquetFolder:
 
     def read_manifest(self, name: str) -> bytes:
         with _told(self.place):
-            return (self._folder / name).read_bytes()
+            return self._path(name).read_bytes()
 
     def _keep(self, partial: Path, name: str) -> None:
         with partial.open("rb") as file:

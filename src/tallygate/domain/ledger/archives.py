@@ -2,12 +2,14 @@
 What an archive says of itself: which seals it holds, in which files, and what they add up to.
 
 Shapes  A manifest is canonical JSON; its digest stands in the ledger's table `archives`. Archives
-        are numbered from 1 and hold the oldest seals, without a gap.
+        are numbered from 1 and hold the oldest seals, without a gap. A name holds a part of what
+        it stands for, so that ledgers may share a folder and none overwrites another's file.
 Errors  ValueError for a manifest that cannot be read.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -18,6 +20,7 @@ from tallygate.domain.kernel.digests import canonical_json, digest_of_bytes
 from tallygate.domain.ledger.seals import Seal
 
 _FORMAT: Final = "tallygate-archive/1"
+_FILE_NAME: Final = re.compile(r"events-\d{8,}-\d{8,}-[0-9a-f]{12}\.parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,8 @@ class ArchiveFile:
     from_seq: int
     to_seq: int
     events: int
+    head: str
+    """Of its last seal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +70,22 @@ class Manifest:
     sums: Mapping[str, Mapping[str, str | int]]
 
 
-def manifest_name(number: int) -> str:
-    """Name a manifest by its archive."""
-    return f"archive-{number:06d}.json"
+def manifest_name(number: int, digest: str) -> str:
+    """Name a manifest by its archive and its own digest: no other can have the name."""
+    return f"archive-{number:06d}-{_start_of(digest)}.json"
 
 
-def file_name(first_seal: int, last_seal: int) -> str:
-    """Name a file by its seals, so that an interrupted run finds its own files again."""
-    return f"events-{first_seal:08d}-{last_seal:08d}.parquet"
+def file_name(first_seal: int, last_seal: int, head: str) -> str:
+    """
+    Name a file by its seals and the last one's head, which stands for the chain up to there.
+
+    So an interrupted run finds its own files again, and never another ledger's.
+    """
+    return f"events-{first_seal:08d}-{last_seal:08d}-{_start_of(head)}.parquet"
+
+
+def _start_of(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
 
 
 def seals_for_manifest(seals: Sequence[Seal]) -> tuple[Mapping[str, Any], ...]:
@@ -120,7 +133,8 @@ def manifest_from_bytes(content: bytes) -> Manifest:
             raise ValueError("the manifest is of another format")
         files = tuple(ArchiveFile(**file) for file in found.pop("files"))
         for file in files:  # a name that leads elsewhere is no name of ours
-            if file.name != file_name(file.first_seal, file.last_seal):
+            named = file_name(file.first_seal, file.last_seal, file.head)
+            if file.name != named or not _FILE_NAME.fullmatch(named):
                 raise ValueError("the manifest names a file that is none of an archive")
         return Manifest(files=files, seals=tuple(found.pop("seals")), **found)
     except (AttributeError, KeyError, TypeError) as error:
