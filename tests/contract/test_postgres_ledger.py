@@ -288,6 +288,10 @@ def test_no_error_tells_who_or_the_password(address: str, said: str) -> None:
         ("postgresql://someone:hunter2@host", "names no database"),
         ("postgresql://someone:hunter2@host:port/ledger", "cannot be read"),
         ("mysql://someone:hunter2@host/ledger", "of a kind that tallygate does not know"),
+        ("postgresql:/someone:hunter2@host/ledger", "looks like that of a server"),
+        ("postgresql//someone:hunter2@host/ledger", "looks like that of a server"),
+        ("someone:hunter2@host:5432/ledger", "looks like that of a server"),
+        ("Postgres:/hunter2/ledger", "looks like that of a server"),
     ],
 )
 def test_an_address_that_cannot_be_one_is_refused_with_how_to_write_it(

@@ -26,4 +26,10 @@ def ledger_at(url: str, *, create: bool = True) -> StoredLedger:
             "sqlite:///path or postgresql://role@host:5432/database "
             "(TALLYGATE_LEDGER_URL or --ledger)."
         )
+    if not separator and ("@" in url or url.lower().startswith("postgres")):
+        raise SettingsInvalid(  # a mistyped server's address would become the name of a file
+            "the ledger's address has no :// and looks like that of a server; write "
+            "postgresql://role@host:5432/database, or sqlite:///path for a file of such a name "
+            "(TALLYGATE_LEDGER_URL or --ledger)."
+        )
     return SqliteLedger(url, create=create)
