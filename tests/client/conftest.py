@@ -25,6 +25,14 @@ from tallygate.domain.attribution.ownership import Claims, Ownership, resolve_ow
 
 Resolver = Callable[[Sequence[tuple[bytes, bytes]]], Ownership]
 CALL: Final = "0197a5b0-0000-7000-8000-{:012x}"
+MOVES: Final = {
+    "/moved": ("localhost", "/"),
+    "/near": ("127.0.0.1", "/"),
+    "/far": ("127.0.0.1", "/moved"),
+    "/round": ("localhost", "/back"),
+    "/back": ("127.0.0.1", "/"),
+}
+"""Where a path redirects to: its host is 127.0.0.1, and localhost is a stranger's."""
 COMPLETION: Final = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
@@ -74,9 +82,10 @@ class _Answers(BaseHTTPRequestHandler):
                 for name, value in self.headers.items()
             ]
         )
-        if self.path == "/moved":
+        if self.path in MOVES:
+            host, path = MOVES[self.path]
             self.send_response(307)
-            self.send_header("location", self.book.url.replace("127.0.0.1", "localhost"))
+            self.send_header("location", self.book.url.replace("127.0.0.1", host) + path)
             self.send_header("content-length", "0")
             self.end_headers()
             return

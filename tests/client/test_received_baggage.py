@@ -135,6 +135,13 @@ def test_extract_raises_what_it_was_given(gate: Any, resolved: Any) -> None:
     assert found.values == {"owner_team": "team-search", "service": "support-assistant"}
 
 
+def test_what_caused_the_worker_is_no_baggage_of_what_it_extracts() -> None:
+    with ownership(service="batch-summaries", parent_call_id=PARENT):
+        with extract({"baggage": "feature=ticket-triage"}):
+            assert propagated() == {"baggage": "service=batch-summaries,feature=ticket-triage"}
+        assert "parent_call_id" in propagated()["baggage"]
+
+
 @pytest.mark.parametrize("request_", [{}, {"baggage": "feature=ticket-triage"}])
 def test_extract_trusts_its_carrier_and_not_what_else_arrived(request_: dict[str, str]) -> None:
     with instrumented(CLAIMED), extract(request_) as scope:

@@ -57,10 +57,11 @@ def merged(header: str, fields: Mapping[str, str]) -> str:
     return text if len(text) <= BAGGAGE_BYTES else header
 
 
-def without(header: str, fields: Mapping[str, str]) -> str:
-    """Take fields out again, as `merged` has put them in."""
-    ours = set(encoded(fields).split(","))
-    return ",".join(member for member in header.split(",") if member not in ours)
+def without(header: str, names: Collection[str]) -> str:
+    """Take members out by their names, whoever put them in; what else is there stays as it is."""
+    return ",".join(
+        member for member in header.split(",") if member.partition("=")[0].strip() not in names
+    )
 
 
 def _members(header: str) -> Iterator[tuple[str, str]]:

@@ -36,6 +36,8 @@ NAMES: Final = (
 BAGGAGE_ALIASES: Final = {"team_id": "owner_team", "customer_id_hash": "tenant_id_hash"}
 HEADER_ALIASES: Final = {"x-team-id": "owner_team", "x-customer-id-hash": "tenant_id_hash"}
 """Further names under which a value may arrive; it leaves under its own."""
+BAGGAGE_NAMES: Final = frozenset({*NAMES, *BAGGAGE_ALIASES, "tenant_id", "span_id"})
+"""Every member that the shipped contract reads, also the raw id that the gate hashes."""
 
 VALUE_CHARS: Final = 128
 BAGGAGE_BYTES: Final = 8192

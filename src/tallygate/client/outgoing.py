@@ -13,11 +13,14 @@ from tallygate.client import current
 from tallygate.client.baggage import encoded, merged, without
 from tallygate.client.fields import (
     BAGGAGE,
+    BAGGAGE_NAMES,
     HEADER_ALIASES,
+    HEADER_PREFIX,
     NAMES,
     TRACE_ID,
     TRACEPARENT,
     checked,
+    field_of,
     header_of,
 )
 
@@ -48,9 +51,9 @@ def default_headers(**fields: str | None) -> dict[str, str]:
     return {header_of(name): value for name, value in checked(fields).items()}
 
 
-def add_headers(headers: MutableMapping[str, str]) -> None:
+def add_headers(headers: MutableMapping[str, str]) -> str | None:
     """
-    Add to a request's own headers, which must not care for case.
+    Add to a request's own headers, which must not care for case; returns a traceparent of ours.
 
     A field of a block replaces what stands there, because that may be a client's default; a trace
     that stands there was put by somebody who knows the span better.
@@ -63,18 +66,34 @@ def add_headers(headers: MutableMapping[str, str]) -> None:
         headers[header_of(name)] = value
     if fields:
         headers[BAGGAGE] = merged(headers.get(BAGGAGE, ""), fields)
-    if TRACEPARENT not in headers and TRACE_ID not in headers:
-        headers.update(trace_headers())
+    if TRACEPARENT in headers or TRACE_ID in headers:
+        return None
+    found = trace_headers()
+    headers.update(found)
+    return found.get(TRACEPARENT)
 
 
-def remove_headers(headers: MutableMapping[str, str]) -> None:
-    """Take away what `add_headers` has added, before a redirect carries it to somebody else."""
-    fields = current.fields_here()
-    for name, value in outgoing_headers().items():
-        if headers.get(name) == value:
-            headers.pop(name)
+def remove_headers(headers: MutableMapping[str, str], traceparent: str | None) -> None:
+    """
+    Take everything that says who pays off a request to a stranger, a client's defaults too.
+
+    Of traces only ours goes, which `add_headers` has returned: one of the caller's is the caller's
+    to send.
+    """
+    dropped = [
+        name
+        for name in map(str.lower, headers)
+        if name.startswith(HEADER_PREFIX) or name in HEADER_ALIASES
+    ]
+    for name in dropped:
+        headers.pop(name, None)
+    if traceparent is not None and headers.get(TRACEPARENT) == traceparent:
+        headers.pop(TRACEPARENT)
     if BAGGAGE in headers:
-        if left := without(headers[BAGGAGE], fields):
+        # A field that the organisation has added is known by the header that went with it.
+        carried = {field for name in dropped if (field := field_of(name)) is not None}
+        names = BAGGAGE_NAMES | carried | current.fields_here().keys()
+        if left := without(headers[BAGGAGE], names):
             headers[BAGGAGE] = left
         else:
             headers.pop(BAGGAGE)
