@@ -64,3 +64,23 @@ def test_an_old_ledger_stays_append_only(old_ledger: Path) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="append-only"):
         connection.execute("DELETE FROM events")
     connection.close()
+
+
+def test_an_old_ledger_gets_the_newest_indexes_and_guards(old_ledger: Path) -> None:
+    store = SqliteLedger(old_ledger)
+    store.prepare()
+    store.close()
+
+    connection = sqlite3.connect(old_ledger)
+    (plan,) = connection.execute(
+        "EXPLAIN QUERY PLAN SELECT 1 FROM events WHERE parent_call_id = 'call-1'"
+    )
+    assert "events_by_parent" in plan[-1]
+    plans = connection.execute(
+        "EXPLAIN QUERY PLAN SELECT 1 FROM events WHERE tenant_ref = 'sub_1' OR user_ref = 'sub_1'"
+    ).fetchall()
+    assert {"events_by_tenant", "events_by_user"} <= set(" ".join(p[-1] for p in plans).split())
+    connection.execute("INSERT INTO subjects (surrogate, subject_hash) VALUES ('sub_1', 'hk1_1')")
+    with pytest.raises(sqlite3.IntegrityError, match="never changed"):
+        connection.execute("UPDATE subjects SET subject_hash = 'hk1_2'")
+    connection.close()

@@ -29,11 +29,18 @@ class Dialect:
     """DDL of the table that says which migrations the database has had."""
     tables: str
     """Query for the names of the tables that are there."""
+    unhurried: str = ""
+    """Lifts the bound on a statement's time: an index over every line takes what it takes."""
 
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
     "sqlite": Dialect(sqlite.MIGRATIONS, sqlite.SCHEMA_VERSION, sqlite.TABLES),
-    "postgresql": Dialect(postgres.MIGRATIONS, postgres.SCHEMA_VERSION, postgres.TABLES),
+    "postgresql": Dialect(
+        postgres.MIGRATIONS,
+        postgres.SCHEMA_VERSION,
+        postgres.TABLES,
+        unhurried="SET LOCAL statement_timeout = 0",
+    ),
 }
 """By SQLAlchemy's name."""
 
@@ -74,6 +81,8 @@ def migrate(connection: Connection) -> None:
     dialect = DIALECTS[connection.dialect.name]
     done = version_of(connection)
     require_known(connection, done)
+    if dialect.unhurried:
+        connection.exec_driver_sql(dialect.unhurried)
     if done == 0:
         connection.exec_driver_sql(dialect.schema_version)
     for number, migration in enumerate(dialect.migrations[done:], start=done + 1):

@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from tallygate.adapters.stores.migrations.sqlite_lookups import m005_lookups
 from tallygate.adapters.stores.migrations.sqlite_seals import m004_seals
 
 # Fixed within one statement, so a default and the trigger that guards it read one clock.
@@ -256,6 +257,7 @@ MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (
     m002_usage_apart,
     m003_rejected_entries,
     m004_seals,
+    m005_lookups,
 )
 
 TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
