@@ -18,7 +18,6 @@ from tallygate.domain.usage.operations import (
     BILLED_OPERATIONS,
     FORWARDED,
     FREE_OPERATIONS,
-    REALTIME,
     USAGE_APART,
 )
 from tallygate.proxy import passing
@@ -360,15 +359,11 @@ def test_a_session_ends_as_its_socket_does(code: int | None, status: Status) -> 
 
 
 def test_a_session_whose_usage_stands_on_turns_says_so() -> None:
-    realtime = an_open_attempt()
-    realtime.facts = an_attempt(operation=REALTIME)
+    def detail(turns: int) -> str | None:
+        return passing.session_ended(Session(turns=turns), an_open_attempt(), NOON_NS).detail
 
-    def detail(attempt: Attempt, turns: int) -> str | None:
-        return passing.session_ended(Session(turns=turns), attempt, NOON_NS).detail
-
-    assert detail(an_open_attempt(), 1) == USAGE_APART
-    assert detail(realtime, 0) == USAGE_APART
-    assert detail(an_open_attempt(), 0) is None
+    assert detail(1) == USAGE_APART
+    assert detail(0) is None  # what it cost before its first turn ended, nobody knows
 
 
 # Through the journal.

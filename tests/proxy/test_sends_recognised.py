@@ -19,6 +19,7 @@ from fakes.lines import a_request, events_in, stages_in
 from tallygate.domain.ledger.events import AttemptFacts, Event, Stage, Status
 from tallygate.domain.policy.question import CallShape
 from tallygate.domain.usage.operations import FREE_OPERATIONS
+from tallygate.proxy.routes import rule_of
 from tallygate.proxy.sending import Target
 from tallygate.proxy.state import begun_attempt, current_attempt, current_call
 
@@ -138,6 +139,7 @@ def test_without_a_call_or_a_decision_nothing_is_recognised() -> None:
 def test_who_pays_is_found_out_where_nobody_had_to_decide(call: Call) -> None:
     shape = CallShape("/v1/files", "unknown", None, stream=False)
     call.state.admission = None
+    call.state.rule = rule_of("/v1/files", "GET")
     call.state.observe = lambda _: call.line.observe(a_request(shape=shape))
     call.send(FILES)
     says(call, FILES, 200)
@@ -154,10 +156,37 @@ def test_each_request_is_an_attempt_and_they_count_on(call: Call) -> None:
     assert sorted(facts_of(event).number for event in call.settled) == [1, 2, 3]
 
 
-def test_a_host_of_somebodys_own_speaks_the_dialect_of_its_path(call: Call) -> None:
+def test_a_configured_host_serves_the_provider_whose_dialect_it_speaks(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_BASE", "https://gateway.example.com/base")
     call.send(Target("POST", "gateway.example.com", "/v1/messages/count_tokens"))
+    call.send(Target("POST", "elsewhere.example.com", "/v1/messages/count_tokens"))
 
-    assert facts_of(events_in(call.line)[0]).provider == "anthropic"
+    assert [facts_of(event).provider for event in events_in(call.line)][:2] == [
+        "anthropic",
+        "unknown",
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["/files/cat.jpg", "/v1/files/f/content", "/videos/v", "/assistants/a"]
+)
+def test_what_is_fetched_from_where_no_model_is_served_is_no_attempt(call: Call, path: str) -> None:
+    target = Target("GET", "cdn.example.com", path)
+
+    assert not call.journal.sends.is_awaiting_send(target)
+    call.send(target)
+
+    assert events_in(call.line) == []
+
+
+def test_an_undecided_call_is_not_observed_where_it_has_to_be_decided(call: Call) -> None:
+    call.state.admission = None
+    call.state.rule = rule_of("/v1/files", "POST")
+    call.state.observe = lambda _: call.line.observe(a_request())
+
+    assert call.state.admitted() is None
 
 
 # Filled in by the hooks.

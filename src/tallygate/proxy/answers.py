@@ -34,6 +34,9 @@ _TURN_ENDS: Final = {
     "response.incomplete": "openai_responses",
 }
 
+_HEARD: Final = "conversation.item.input_audio_transcription.completed"
+"""What was said to a session, written down by a model of its own."""
+
 LARGEST: Final = 32 * 1024 * 1024
 """Of a body that must be whole to be read, and of one event of a stream."""
 
@@ -168,7 +171,16 @@ def is_only_usage(data: bytes) -> bool:
         value = orjson.loads(data.strip().removeprefix(b"data:"))
     except orjson.JSONDecodeError:
         return False
-    return isinstance(value, Mapping) and not value.get("choices") and bool(value.get("usage"))
+    if not isinstance(value, Mapping) or not value.get("usage"):
+        return False
+    choices = value.get("choices")
+    return not isinstance(choices, list) or not any(map(_says_something, choices))
+
+
+def _says_something(choice: object) -> bool:
+    """Whether a choice has text or an end; LiteLLM fills in empty ones."""
+    said = ("text", "delta", "message", "finish_reason")
+    return isinstance(choice, Mapping) and any(choice.get(name) for name in said)
 
 
 def turn_in(data: str | bytes) -> tuple[Mapping[str, Any], str] | None:
@@ -186,6 +198,8 @@ def turn_in(data: str | bytes) -> tuple[Mapping[str, Any], str] | None:
         usage = answer.get("usage")
         if isinstance(usage, Mapping):
             return usage, _TURN_ENDS[kind]
+    if value.get("type") == _HEARD and isinstance(value.get("usage"), Mapping):
+        return value["usage"], "openai_audio"
     google = value.get("usageMetadata")
     return (google, "gemini") if isinstance(google, Mapping) else None
 
@@ -208,6 +222,8 @@ def _usage_in(value: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def _format_of(usage: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+    if "billed_units" in usage:
+        return "cohere_rerank"
     if "inputTokens" in usage or "outputTokens" in usage:
         return "bedrock_converse"
     if "prompt_tokens" in usage:

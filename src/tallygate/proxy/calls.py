@@ -40,6 +40,8 @@ _TAKES_HEADERS: Final = frozenset(
     {"acompletion", "aembedding", "aresponses", "anthropic_messages", "atext_completion"}
 )
 """Call types whose `extra_headers` LiteLLM sends on to the provider as headers."""
+_TAKES_PLAIN_HEADERS: Final = frozenset({"aimage_generation", "arerank"})
+"""Call types that take them under `headers` only; `extra_headers` would go into the body."""
 _OURS_TO_SEND: Final = frozenset({"traceparent", TRACE_HEADER_OUT})
 """A caller's `extra_headers` of these names, in any spelling, would go out beside the gate's."""
 _MESSAGES: Final = "/v1/messages"
@@ -202,6 +204,9 @@ class Calls:
             raise RefusedByPolicy(state.admission.refusal)
         if isinstance(data, dict):
             asking.tell_litellm(data, state.admission)
+        held, state.held_details = state.held_details, None
+        if held is not None:
+            self._journal.on_wire(state, state.admission, held)
         if call_type == MCP_TOOL:
             if "mcp_tool_name" not in data:
                 return  # on its own routes LiteLLM asks twice, the first time before it is resolved
@@ -236,11 +241,13 @@ class Calls:
     def _with_trace(
         self, state: CallState, attempt: Attempt, kwargs: dict[str, Any], call_type: str
     ) -> dict[str, Any]:
-        headers = kwargs.get("extra_headers") or {}
-        if call_type not in _TAKES_HEADERS or not isinstance(headers, Mapping):
+        name = "headers" if call_type in _TAKES_PLAIN_HEADERS else "extra_headers"
+        headers = kwargs.get(name) or {}
+        takes_headers = call_type in _TAKES_HEADERS or call_type in _TAKES_PLAIN_HEADERS
+        if not takes_headers or not isinstance(headers, Mapping):
             return kwargs  # what is no mapping is LiteLLM's to refuse
-        others = {name: v for name, v in headers.items() if name.lower() not in _OURS_TO_SEND}
-        kwargs["extra_headers"] = {**others, **_trace_headers(state, attempt)}
+        others = {key: v for key, v in headers.items() if key.lower() not in _OURS_TO_SEND}
+        kwargs[name] = {**others, **_trace_headers(state, attempt)}
         return kwargs
 
     def on_wire(self, details: Mapping[str, Any]) -> None:
@@ -250,6 +257,7 @@ class Calls:
         state = current_call.get() or self._state()
         admission = state.admitted()
         if admission is None:
+            state.held_details = details  # a socket that is passed through: decided a moment later
             return
         self._journal.on_wire(state, admission, details)
         if state.rule is INTERNAL:

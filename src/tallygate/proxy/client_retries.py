@@ -42,7 +42,10 @@ class ClientRetries:
         """Note what an official client asks, and find the call that it repeats with this one."""
         if state.client_retry_count is None or not isinstance(body, Mapping):
             return None
-        state.asked = _digest(state, body)
+        try:
+            state.asked = _digest(state, body)
+        except (TypeError, ValueError, RecursionError):  # nested too deeply to be told from others
+            return None
         found = self._ended.get(state.asked) if state.client_retry_count else None
         if found is None or state.started_at_ns - found[1] > _LONGEST_NS:
             return None

@@ -90,7 +90,8 @@ class Journal:
             return
         if attempt is None or attempt not in state.attempts or attempt.facts is not None:
             # No deployment hook ran for this one (pass-through), or it goes out a second time.
-            attempt = Attempt(0, now_ns, admission.call.call_type)
+            again = attempt if attempt in state.attempts else None
+            attempt = Attempt(0, now_ns, admission.call.call_type, sent_with=again)
             state.attempts.append(attempt)
             current_attempt.set(attempt)
         failures = [a.event for a in state.attempts if a.failed and a.event is not None]
@@ -115,6 +116,7 @@ class Journal:
         if attempt is None or attempt.is_closed or not self.sends.is_opened(attempt):
             return
         now_ns = self._line.clock.now_ns()
+        self._settle_siblings(attempt)
         attempt.answered = wire.answered(
             response,
             began_ns=_opened_ns(attempt),
@@ -137,6 +139,7 @@ class Journal:
             return
         if attempt is None or attempt.is_closed or attempt.facts is None:
             return
+        self._settle_siblings(attempt)
         now_ns = self._line.clock.now_ns()
         if attempt.event is not None:
             self._recorder.settle(attempt, wire.failed(exception, attempt, now_ns))
@@ -178,7 +181,7 @@ class Journal:
             counted=attempt.counted,
             usage_source=UsageSource.ESTIMATED if gone else usage_source_of(response),
         )
-        if self._later.background(attempt, whole_of(response)):
+        if any(self._later.background(attempt, whole_of(seen)) for seen in (result, response)):
             outcome = _apart(outcome)
         self._recorder.settle(
             attempt,
@@ -197,6 +200,8 @@ class Journal:
             return
         if details.get("litellm_no_upstream_llm_call") is True:
             return
+        if state.answer is not None and state.ended_at_ns is None:
+            return  # the answer that went by says how far it came
         now_ns = self._line.clock.now_ns()
         if details.get("call_type") == MCP_TOOL:
             error = type(exception).__name__
@@ -302,6 +307,8 @@ class Journal:
         response's context, and then only a stream (or what no deployment hook began) can be meant.
         """
         own = begun_attempt.get()
+        while own is not None and own.is_closed and own.parent is not None:
+            own = own.parent  # a call within this one came last
         if own is not None and own in state.attempts:
             if own.is_mocked:
                 self._mocked(state, own)
@@ -337,6 +344,21 @@ class Journal:
             case "aretrieve_batch":
                 hidden = getattr(result, "_hidden_params", None) or {}
                 self._later.summed(state, result, hidden.get("batch_models"))
+
+    def _settle_siblings(self, last: Attempt) -> None:
+        """Settle what was sent one by one and is answered as one: the last has the usage of all."""
+        before = last.sent_with
+        while before is not None:
+            if before.is_pending and before.event is not None:
+                now_ns = self._line.clock.now_ns()
+                outcome = Outcome(
+                    status=Status.OK,
+                    settled_at_ns=now_ns,
+                    latency_us=(now_ns - before.event.occurred_at_ns) // 1000,
+                    detail=USAGE_APART,
+                )
+                self._recorder.settle(before, outcome)
+            before = before.sent_with
 
     def _mocked(self, state: CallState, attempt: Attempt) -> None:
         """Note a call that LiteLLM answered by itself: no provider was asked, nothing is due."""

@@ -41,6 +41,8 @@ from tallygate.proxy.usage import counts_in, part_of, usage_format_of, usage_of
 CREATES_BATCH: Final = "acreate_batch"
 """Call type of a batch's usage too: it is part of what the creating call caused."""
 
+UNNAMED_MODEL: Final = "input_audio_transcription"
+"""Stands for the model that writes down what a session hears; no price list has it."""
 _KEPT: Final = 10_000
 _ENDED_BADLY: Final = frozenset({"failed", "cancelled", "expired", "incomplete"})
 _UNDER_WAY: Final = frozenset({"queued", "in_progress"})
@@ -168,6 +170,8 @@ class Later:
             usage=counts,
             usage_format=usage_format,
         )
+        if usage_format == "openai_audio":  # by a model that the session names, the turn does not
+            outcome = replace(outcome, response_model=UNNAMED_MODEL)
         event = _usage_event(attempt.event, self._recorder.line.new_id(), now_ns, outcome)
         self._recorder.write(lambda: self._recorder.line.record_usage(event))
 

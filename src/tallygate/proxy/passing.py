@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tallygate.domain.ledger.events import AttemptFacts, Outcome, Status, UsageSource
-from tallygate.domain.usage.operations import BATCH, EXECUTE_TOOL, FORWARDED, REALTIME, USAGE_APART
+from tallygate.domain.usage.operations import BATCH, CHAT, EXECUTE_TOOL, FORWARDED, USAGE_APART
 from tallygate.proxy.answers import Reader
 from tallygate.proxy.provider_paths import asked_of, provider_of_host
 from tallygate.proxy.routes import UNKNOWN
@@ -50,12 +50,16 @@ def passed_facts(attempt: Attempt, details: Mapping[str, Any], opened_at_ns: int
     operation = asked.operation if asked else FORWARDED
     if operation == "create_batch":
         operation = BATCH  # nobody will follow it to its end, so it is not free but unpriced
+    if provider == "cohere" and operation == CHAT:
+        provider = "cohere_chat"  # as LiteLLM calls the same host behind its chat route
     return AttemptFacts(
         number=attempt.number,
         opened_at_ns=opened_at_ns,
         operation=operation,
         provider=token_of(provider) or "unknown",
-        request_model=token_of(body.get("model")) or (asked and asked.model) or "unknown",
+        request_model=token_of(body.get("model"))
+        or token_of(asked.model if asked else None)
+        or "unknown",
         stream=body.get("stream") is True or "stream" in address.path.lower(),
         request_service_tier=tier_of(body),
     )
@@ -136,12 +140,11 @@ def read(reader: Reader, attempt: Attempt, state: CallState, now_ns: int) -> Out
 def session_ended(session: Session, attempt: Attempt, now_ns: int) -> Outcome:
     """Make the outcome of a conversation; what its turns used stands on events of their own."""
     assert attempt.event is not None
-    is_realtime = attempt.facts is not None and attempt.facts.operation == REALTIME
     is_broken = session.close_code in _BROKEN_SESSIONS
     return Outcome(
         status=Status.ERROR if is_broken else Status.OK,
         settled_at_ns=now_ns,
         error_type="WebSocketClosed" if is_broken else None,
         latency_us=(now_ns - attempt.event.occurred_at_ns) // 1000,
-        detail=USAGE_APART if session.turns or is_realtime else None,
+        detail=USAGE_APART if session.turns else None,
     )

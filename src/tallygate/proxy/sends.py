@@ -16,13 +16,21 @@ from dataclasses import replace
 from typing import Final
 
 from tallygate.domain.ledger.events import AttemptFacts, Outcome, Status
-from tallygate.domain.usage.operations import BILLED_OPERATIONS, FREE_OPERATIONS
+from tallygate.domain.usage.operations import (
+    BILLED_OPERATIONS,
+    CHAT,
+    FREE_OPERATIONS,
+    GENERATE_CONTENT,
+    TEXT_COMPLETION,
+)
 from tallygate.proxy.call_types import UNWATCHED, operation_of
+from tallygate.proxy.provider_hosts import ProviderHosts
 from tallygate.proxy.provider_paths import Asked, asked_of, provider_of_host
 from tallygate.proxy.recorder import Recorder
 from tallygate.proxy.rust_bridge import leaves_unseen
 from tallygate.proxy.sending import Target
 from tallygate.proxy.state import Attempt, CallState, current_attempt, current_call
+from tallygate.proxy.wire import token_of
 
 SENT_AGAIN: Final = "sent_again"
 """The provider's client library retried by itself; what it was answered before was not shown."""
@@ -34,6 +42,8 @@ _REQUEST_IDS: Final = (
     "apim-request-id",
     "x-debug-trace-id",
 )
+_WRITES: Final = frozenset({CHAT, TEXT_COMPLETION, GENERATE_CONTENT})
+"""Operations in which a model writes an answer."""
 _TOLD_MORE: Final = frozenset({"create_batch", "retrieve_batch"})
 """Free, and LiteLLM's hook still has something to say of the answer."""
 
@@ -45,6 +55,7 @@ class Sends:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._hosts = ProviderHosts()
         self._unwatched: set[_Kind] = set()
         """Kinds of call (provider, call type, stream) that were answered without being seen."""
 
@@ -52,6 +63,7 @@ class Sends:
         """Take an attempt that is about to be sent; open it if nobody will see it leave."""
         provider, call_type, _ = kind = _kind_of(attempt)
         is_unseen = call_type in UNWATCHED or leaves_unseen(call_type, provider)
+        is_unseen |= attempt.call is not None and attempt.call.session is not None
         if is_unseen or kind in self._unwatched:
             self._recorder.open(attempt)
 
@@ -66,7 +78,7 @@ class Sends:
         attempt = current_attempt.get()
         if attempt is not None and attempt.facts is not None:
             return True
-        return current_call.get() is not None and _asked(target) is not None
+        return current_call.get() is not None and self._asked(target) is not None
 
     def on_send(self, target: Target) -> None:
         """Open the attempt: its first byte leaves now."""
@@ -78,7 +90,7 @@ class Sends:
             if attempt.sent_to == target and target.method == "POST":
                 self._send_again(attempt)
                 return
-        state, asked = current_call.get(), _asked(target)
+        state, asked = current_call.get(), self._asked(target)
         if state is None or asked is None:
             return
         waiting = _waiting(state, asked)
@@ -96,6 +108,13 @@ class Sends:
             attempt.facts = replace(attempt.facts, operation=asked.operation)
         if attempt.event is None:
             self._recorder.open(attempt)
+
+    def _asked(self, target: Target) -> Asked | None:
+        """Tell what is asked for; whatever is only read must come from where models are served."""
+        asked = _asked(target)
+        if asked is None or target.method == "POST" or self._hosts.holds(target.host):
+            return asked
+        return None
 
     def on_status(self, target: Target, status: int, headers: Mapping[str, str]) -> None:
         """Keep what the provider itself answered: LiteLLM's exceptions carry made-up statuses."""
@@ -144,8 +163,8 @@ class Sends:
             number=attempt.number,
             opened_at_ns=now_ns,
             operation=asked.operation,
-            provider=provider or asked.dialect,
-            request_model=asked.model or attempt.asked_model or "unknown",
+            provider=provider or (asked.dialect if self._hosts.holds(target.host) else "unknown"),
+            request_model=token_of(asked.model) or attempt.asked_model or "unknown",
             deployment_id=attempt.deployment_id,
         )
         self._recorder.open(attempt)
@@ -194,10 +213,15 @@ def _waiting(state: CallState, asked: Asked) -> Attempt | None:
             if attempt.facts is not None
             and attempt.sent_to is None
             and not attempt.settled
-            and attempt.facts.operation == asked.operation
+            and _is_same_work(attempt.facts.operation, asked.operation)
         ),
         None,
     )
+
+
+def _is_same_work(ready: str, asked: str) -> bool:
+    """Whether a request may be what was made ready: LiteLLM words one format in another."""
+    return ready == asked or (ready in _WRITES and asked in _WRITES)
 
 
 def _is_about(begun: Attempt | None, asked: Asked) -> bool:

@@ -28,6 +28,8 @@ class Attempt:
     number: int
     began_ns: int
     call_type: str
+    sent_with: Attempt | None = None
+    """The one before this, where LiteLLM sends several requests for one answer."""
     parent: Attempt | None = None
     """The wrapper around this one, where LiteLLM bridges one call type into another."""
     span_id: str = ""
@@ -105,6 +107,8 @@ class CallState:
     """Set where the connection is a WebSocket."""
     hides_usage: bool = False
     """The gate asked for the usage of a stream whose client did not."""
+    held_details: Any = None
+    """What LiteLLM said of a request on the wire before it asked whether it may go there."""
     has_forged_disconnect: bool = False
     """The body claims what LiteLLM notes of a client that went away."""
     sends: int = 0
@@ -117,8 +121,8 @@ class CallState:
     ended_at_ns: int | None = None
 
     def admitted(self) -> Admission | None:
-        """Return the decision; where nobody had to decide, find out who pays."""
-        if self.admission is None and self.observe is not None:
+        """Return the decision; where nobody has to decide, find out who pays."""
+        if self.admission is None and not self.rule.governed and self.observe is not None:
             self.admission = self.observe(self)
         return self.admission
 
