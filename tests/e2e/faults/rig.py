@@ -86,7 +86,7 @@ class Rig:
                 **self._places(),
                 "NUM_WORKERS": str(workers),
                 # uvicorn kills a worker that is silent for 5 s, as on a busy machine all are.
-                "TIMEOUT_WORKER_HEALTHCHECK": "120",
+                "TIMEOUT_WORKER_HEALTHCHECK": "25",
                 "TALLYGATE_SETTLE_GRACE_S": "3",
             },
         )
