@@ -8,9 +8,14 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from fakes.entries import a_call, an_event, event_id, opened, settled
+from fakes.entries import a_call, an_entry, an_event, event_id, opened, settled
 from tallygate.adapters.spool.writer import SegmentSpool
+from tallygate.adapters.stores.postgres import PostgresLedger
+from tallygate.adapters.stores.sealing import SqlLedger
+from tallygate.bootstrap.books import open_ledger
+from tallygate.bootstrap.sealed_ledger import open_sealed_ledger
 from tallygate.cli import main
+from tallygate.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("events", "trace show x", "doctor --format json")
@@ -65,3 +70,30 @@ def test_a_server_that_is_away_is_named_without_who_or_the_password(
         assert "postgresql://127.0.0.1:1/ledger" in each
         assert "someone" not in each
         assert "hunter2" not in each
+
+
+def test_commands_that_read_every_line_are_given_all_the_time_they_need(
+    monkeypatch: pytest.MonkeyPatch, postgres_url: str
+) -> None:
+    ledger = PostgresLedger(postgres_url)
+    ledger.append([an_entry(1)])
+    ledger.close()
+    bounds: dict[str, str] = {}
+
+    def bound_of(ledger: SqlLedger) -> str:
+        with ledger.reading() as connection:
+            return str(connection.exec_driver_sql("SHOW statement_timeout").scalar())
+
+    def counted(ledger: PostgresLedger) -> int:
+        bounds["doctor"] = bound_of(ledger)
+        return 0
+
+    monkeypatch.setattr(PostgresLedger, "count_rejected", counted)
+    run("doctor")
+    with open_sealed_ledger(read_settings(), None) as opened:
+        bounds["ledger"] = bound_of(opened.store._ledger)
+    with open_ledger(read_settings()) as hurried:
+        assert isinstance(hurried, PostgresLedger)
+        bounds["events"] = bound_of(hurried)
+
+    assert bounds == {"doctor": "0", "ledger": "0", "events": "1min"}

@@ -45,12 +45,13 @@ def forget(
         return None
     to_seq = store.settled_seq()  # what is booked meanwhile is not compared
     sums_before, before = store.sums(to_seq=to_seq), verified()
+    lines = store.count_lines(surrogate)  # what may take long goes before what cannot be undone
     store.forget(surrogate)
     if store.surrogate_of(surrogate) is not None:
         raise LedgerError("the person's row is still there after it was deleted; try again.")
     return Forgotten(
         surrogate=surrogate,
-        lines=store.count_lines(surrogate),
+        lines=lines,
         sums_before=sums_before,
         sums_after=store.sums(to_seq=to_seq),
         before=before,

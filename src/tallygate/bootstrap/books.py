@@ -53,9 +53,12 @@ class DrainPlaces:
 
 
 @contextmanager
-def open_ledger(settings: Settings, ledger: str | None = None) -> Generator[StoredLedger]:
+def open_ledger(
+    settings: Settings, ledger: str | None = None, *, unhurried: bool = False
+) -> Generator[StoredLedger]:
     """Open a ledger that is there, to read it; a reader never makes one."""
-    with closing(ledger_at(ledger or settings.ledger(Path()), create=False)) as opened:
+    url = ledger or settings.ledger(Path())
+    with closing(ledger_at(url, create=False, unhurried=unhurried)) as opened:
         try:
             opened.prepare()
         except LedgerUnavailable as error:

@@ -198,7 +198,7 @@ def _is_free(path: Path) -> bool:
 
 def _ledger(url: str) -> Iterator[Check]:
     try:
-        ledger = ledger_at(url, create=False)
+        ledger = ledger_at(url, create=False, unhurried=True)
         if isinstance(ledger, SqliteLedger) and not Path(ledger.place).exists():
             remedy = "The drain makes it with the first event."
             yield Check("ledger", State.NOTE, f"{ledger.place} is not there yet", remedy)

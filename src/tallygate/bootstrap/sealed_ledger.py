@@ -59,7 +59,7 @@ def open_sealed_ledger(
 ) -> Generator[SealedLedger]:
     """Open a ledger that is there; it is not made, its archives' folders neither."""
     folders = tuple(archives) or (settings.state_folder(Path()) / "archive",)
-    with open_ledger(settings, ledger) as opened:
+    with open_ledger(settings, ledger, unhurried=True) as opened:  # all lines, in one sum
         url = ledger or settings.ledger(Path())
         yield SealedLedger(SqlSealStore(opened), ParquetFolder(*folders), url, folders)
 
@@ -125,7 +125,7 @@ _OPENED_IN_WORKER: list[tuple[SqlSealStore, ParquetFolder]] = []
 
 
 def _open_in_worker(url: str, archive_folders: tuple[Path, ...]) -> None:
-    ledger = ledger_at(url, create=False)
+    ledger = ledger_at(url, create=False, unhurried=True)
     _OPENED_IN_WORKER[:] = [(SqlSealStore(ledger), ParquetFolder(*archive_folders))]
 
 

@@ -9,7 +9,7 @@ from fakes.seal_store import FakeSealStore
 from tallygate.application.erasure import forget
 from tallygate.application.sealing import seal_events
 from tallygate.application.verification import Verification
-from tallygate.errors import LedgerError
+from tallygate.errors import LedgerError, LedgerUnavailable
 
 NOTHING_CHECKED = Verification(
     seals=0,
@@ -76,3 +76,18 @@ class _Stubborn(FakeSealStore):
 def test_a_row_that_stays_is_never_said_to_be_gone() -> None:
     with pytest.raises(LedgerError, match="still there"):
         forget(a_store(_Stubborn), PERSON, lambda: NOTHING_CHECKED)
+
+
+class _Unavailable(FakeSealStore):
+    @override
+    def count_lines(self, surrogate: str) -> int:
+        raise LedgerUnavailable("too slow")
+
+
+def test_a_person_stays_where_their_lines_could_not_be_counted() -> None:
+    store = a_store(_Unavailable)
+
+    with pytest.raises(LedgerUnavailable):
+        forget(store, PERSON, lambda: NOTHING_CHECKED)
+
+    assert PERSON in store.ledger.subjects

@@ -15,10 +15,14 @@ from tallygate.errors import SettingsInvalid
 StoredLedger: TypeAlias = SqliteLedger | PostgresLedger
 
 
-def ledger_at(url: str, *, create: bool = True) -> StoredLedger:
-    """Return the ledger, not opened yet; with `create` it is made when it is not there."""
+def ledger_at(url: str, *, create: bool = True, unhurried: bool = False) -> StoredLedger:
+    """
+    Return the ledger, not opened yet; with `create` it is made when it is not there.
+
+    With `unhurried` a server may take as long for a statement as it needs.
+    """
     if is_postgres(url):
-        return PostgresLedger(url, create=create)
+        return PostgresLedger(url, create=create, unhurried=unhurried)
     scheme, separator, _ = url.partition("://")
     if separator and not scheme.startswith("sqlite"):
         raise SettingsInvalid(

@@ -89,12 +89,24 @@ def _parsed(url: str) -> URL:
 
 
 class PostgresLedger:
-    """The `Ledger` port on one database; `create` migrates it where the role may."""
+    """
+    The `Ledger` port on one database; `create` migrates it where the role may.
 
-    def __init__(self, url: str, *, create: bool = True, lock_timeout_s: float = 30) -> None:
+    `unhurried` bounds no statement: for commands that read every line, by hand and at leisure.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        create: bool = True,
+        lock_timeout_s: float = 30,
+        unhurried: bool = False,
+    ) -> None:
         self._url = _parsed(url)
         self._create = create
         self._lock_timeout_s = lock_timeout_s
+        self._statement_timeout = "0" if unhurried else _STATEMENT_TIMEOUT
         self._engine: Engine | None = None
         self._appender = Appender()
 
@@ -111,7 +123,9 @@ class PostgresLedger:
 
     def migrate(self) -> tuple[int, int]:
         """Bring the schema up to date, as its owner; returns the versions before and after."""
-        engine = self._engine or _engine_for(self._url, self._lock_timeout_s)
+        engine = self._engine or _engine_for(
+            self._url, self._lock_timeout_s, self._statement_timeout
+        )
         try:
             with translated(self.place):
                 return _migrated(engine)
@@ -171,7 +185,7 @@ class PostgresLedger:
     def _ready(self) -> Engine:
         if self._engine is not None:
             return self._engine
-        engine = _engine_for(self._url, self._lock_timeout_s)
+        engine = _engine_for(self._url, self._lock_timeout_s, self._statement_timeout)
         try:
             with translated(self.place):
                 self._require_schema(engine)
@@ -220,7 +234,7 @@ def _was_in_the_way(error: LedgerUnavailable) -> bool:
     return isinstance(cause, DBAPIError) and sqlstate_of(cause).startswith("40")
 
 
-def _engine_for(url: URL, lock_timeout_s: float) -> Engine:
+def _engine_for(url: URL, lock_timeout_s: float, statement_timeout: str) -> Engine:
     arguments = {name: value for name, value in _NETWORK.items() if name not in url.query}
     engine = create_engine(
         url,
@@ -237,7 +251,7 @@ def _engine_for(url: URL, lock_timeout_s: float) -> Engine:
         cursor.execute(
             "SELECT set_config('lock_timeout', %s, false),"
             " set_config('statement_timeout', %s, false), set_config('timezone', 'UTC', false)",
-            (f"{lock_timeout_s * 1000:.0f}ms", _STATEMENT_TIMEOUT),
+            (f"{lock_timeout_s * 1000:.0f}ms", statement_timeout),
         )
         cursor.close()
         connection.commit()
