@@ -195,6 +195,30 @@ def test_a_person_is_forgotten_and_everything_else_stands(run: Callable[..., Res
         assert PERSON.encode() not in file.read_bytes()
 
 
+def test_a_hash_that_a_reader_keeps_in_the_wal_is_told_until_it_is_gone(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallygate.adapters.stores.sealing._PURGE_S", 0)
+    monkeypatch.setitem(SqliteLedger.__init__.__kwdefaults__, "busy_timeout_s", 0.1)
+    wal = DATABASE.with_name("ledger.db-wal")
+    with closing(sqlite3.connect(DATABASE, isolation_level=None)) as reader:
+        book(4)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchone()
+
+        result = run("forget", PERSON, "--yes")
+
+        assert result.exit_code == 1
+        assert "NOT GONE YET" in result.stdout
+        again = run("forget", PERSON, "--yes")
+        assert again.exit_code == 3
+        assert "may still stand in the ledger's -wal file" in again.stderr
+        reader.execute("COMMIT")
+        assert "Nobody is known" in run("forget", PERSON, "--yes").stdout
+        assert not wal.exists() or PERSON.encode() not in wal.read_bytes()
+        assert PERSON.encode() not in DATABASE.read_bytes()
+
+
 def test_whom_nobody_knows_cannot_be_forgotten(run: Callable[..., Result]) -> None:
     run("forget", PERSON, "--yes")
 

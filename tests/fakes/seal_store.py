@@ -94,6 +94,9 @@ class FakeSealStore:
         known = {ref: subject_hash for subject_hash, ref in self.ledger.subjects.items()}
         self.ledger.forget(known[surrogate])
 
+    def purge(self) -> bool:
+        return True
+
     def _between(self, after_seq: int, to_seq: int | None) -> list[dict[str, Any]]:
         return sorted(
             (

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from tallygate.application.ledger_ports import CurrencySum, SealStore, Subjects
 from tallygate.application.verification import Verification
-from tallygate.errors import LedgerError
+from tallygate.errors import LedgerError, LedgerUnavailable
+
+NOT_PURGED: Final = (
+    "what was deleted may still stand in the ledger's -wal file, because another process reads the "
+    "ledger all the time; end it, then run the same command again."
+)
 
 
 class SealedSubjects(SealStore, Subjects, Protocol):
@@ -30,6 +35,8 @@ class Forgotten:
     sums_after: Mapping[str, CurrencySum]
     before: Verification
     after: Verification
+    purged: bool
+    """Whether the hash's bytes have left the ledger's files."""
 
     @property
     def sums_stand(self) -> bool:
@@ -42,6 +49,8 @@ def forget(
     """Delete the person's row; None where nobody of that hash or surrogate is known."""
     surrogate = store.surrogate_of(subject)
     if surrogate is None:
+        if not store.purge():  # of an earlier run, perhaps
+            raise LedgerUnavailable(NOT_PURGED)
         return None
     to_seq = store.settled_seq()  # what is booked meanwhile is not compared
     sums_before, before = store.sums(to_seq=to_seq), verified()
@@ -49,6 +58,7 @@ def forget(
     store.forget(surrogate)
     if store.surrogate_of(surrogate) is not None:
         raise LedgerError("the person's row is still there after it was deleted; try again.")
+    purged = store.purge()
     return Forgotten(
         surrogate=surrogate,
         lines=lines,
@@ -56,4 +66,5 @@ def forget(
         sums_after=store.sums(to_seq=to_seq),
         before=before,
         after=verified(),
+        purged=purged,
     )

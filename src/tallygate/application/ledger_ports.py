@@ -95,7 +95,11 @@ class Subjects(Protocol):
     def count_lines(self, surrogate: str) -> int: ...
 
     def forget(self, surrogate: str) -> None:
-        """Delete the row, so that its bytes leave the file too."""
+        """Delete the row."""
+        ...
+
+    def purge(self) -> bool:
+        """Let the bytes of deleted rows leave the files; False while somebody is in the way."""
         ...
 
 

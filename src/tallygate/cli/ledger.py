@@ -166,8 +166,8 @@ def forget(
     Delete who SUBJECT is, and show that every sum and seal still stands.
 
     SUBJECT is the hash of a tenant or user as `tallygate events` shows it (hk1_…), or its
-    surrogate (sub_…). It cannot be undone. Exit code 1: nobody of that name is known, or
-    something does not agree.
+    surrogate (sub_…). It cannot be undone. Exit code 1: nobody of that name is known, something
+    does not agree, or the hash's bytes are still in the ledger's -wal file.
     """
     if not yes:
         click.confirm(f"Forget {subject} for good?", abort=True, err=True)
@@ -231,7 +231,7 @@ def _anchors(chosen: Path | None) -> Path | None:
 
 
 def _stands(forgotten: Forgotten) -> bool:
-    return forgotten.sums_stand and forgotten.after.holds
+    return forgotten.sums_stand and forgotten.after.holds and forgotten.purged
 
 
 def _json(verification: Verification) -> bytes:

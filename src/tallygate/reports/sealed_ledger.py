@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tallygate.application.archiving import Archived
-from tallygate.application.erasure import Forgotten
+from tallygate.application.erasure import NOT_PURGED, Forgotten
 from tallygate.application.ledger_ports import CurrencySum
 from tallygate.application.verification import Verification
 from tallygate.domain.kernel.money import text_from_amount
@@ -13,7 +13,8 @@ from tallygate.domain.ledger.findings import Finding
 
 _WHAT_REMAINS = """\
 What remains: {surrogate} on {lines:,} lines, a surrogate of which nobody can tell whose it was.
-Where the hash may still lie: spools that are not drained yet, backups and exports of the ledger.
+Where the hash may still lie: spools that are not drained yet, the .bad files beside them, backups
+and exports of the ledger; in PostgreSQL also the dead row, until VACUUM.
 Archives hold surrogates only. The same person, seen again, gets another surrogate."""
 
 
@@ -81,6 +82,7 @@ def forgotten_text(forgotten: Forgotten, anchors: str | None) -> str:
     return "\n".join(
         (
             f"Forgotten: who {forgotten.surrogate} stands for.",
+            *(() if forgotten.purged else (f"NOT GONE YET: {NOT_PURGED}",)),
             f"Sums before: {sums_line(forgotten.sums_before)}",
             f"Sums after:  {sums_line(forgotten.sums_after)} ({stand})",
             f"Head before: {forgotten.before.head or 'nothing is sealed'}",

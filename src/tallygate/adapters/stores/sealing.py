@@ -8,11 +8,13 @@ Errors  As the ledger's own.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Boolean, Connection, func, or_, select, text
+from sqlalchemy import Boolean, Connection, Engine, func, or_, select, text
 
 from tallygate.adapters.stores.locks import APPEND, SEAL, SPACE
 from tallygate.adapters.stores.queries import amount_from_sums, sum_of
@@ -23,6 +25,8 @@ from tallygate.domain.ledger.sealed_rows import SEALED_COLUMNS, SealedRow
 from tallygate.domain.ledger.seals import Seal
 
 _SEALS_PER_PAGE: Final = 100
+_PURGE_S: Final = 5
+_PURGE_AGAIN_S: Final = 0.1
 _BOOLEANS: Final = {column.name for column in EVENTS.columns if isinstance(column.type, Boolean)}
 _COLUMNS: Final = ", ".join(
     f"CAST({name} AS INTEGER)" if name in _BOOLEANS else name for name in SEALED_COLUMNS
@@ -186,10 +190,30 @@ class SqlSealStore:
     def forget(self, surrogate: str) -> None:
         with self._ledger.writing() as connection:
             connection.execute(SUBJECTS.delete().where(SUBJECTS.c.surrogate == surrogate))
+
+    def purge(self) -> bool:
+        with self._ledger.reading() as connection:
             engine = connection.engine
-        if engine.dialect.name == "sqlite":  # the old page lies in the -wal file until then
-            with closing(engine.raw_connection()) as raw:
-                raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if engine.dialect.name != "sqlite":
+            return True
+        until_s = time.monotonic() + _PURGE_S
+        while not _truncate_wal(engine):
+            if time.monotonic() > until_s:
+                return False
+            time.sleep(_PURGE_AGAIN_S)
+        return True
+
+
+def _truncate_wal(engine: Engine) -> bool:
+    """Empty the -wal file, where the old page lies; False when a reader still needs it."""
+    with closing(engine.raw_connection()) as raw:
+        try:
+            busy, _pages, _moved = (
+                raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            )
+        except sqlite3.OperationalError:
+            return False
+    return not busy
 
 
 def _seal_from(row: Mapping[Any, Any]) -> Seal:
