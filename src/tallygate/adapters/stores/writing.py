@@ -311,8 +311,12 @@ ON CONFLICT DO NOTHING
 
 
 def _insert_into_sqlite(connection: Connection, rows: Sequence[Cells]) -> frozenset[str]:
-    # One writer at a time, so what the look-up did not find is not there.
-    names, cells = _plain_cells(rows)
+    # One writer at a time, so what the look-up did not find is not there. Python's driver looks
+    # for an adapter of each None and each bool, and of neither text nor int.
+    columns = _filled_columns(rows)
+    for name in _BOOLEANS & columns.keys():
+        columns[name] = [_ZERO_OR_ONE[cell] for cell in columns[name]]
+    names, cells = tuple(columns), list(zip(*columns.values(), strict=True))
     whole = len(cells) - len(cells) % _SQLITE_ROWS
     for start in range(0, whole, _SQLITE_ROWS):
         values = tuple(chain.from_iterable(cells[start : start + _SQLITE_ROWS]))
@@ -322,26 +326,21 @@ def _insert_into_sqlite(connection: Connection, rows: Sequence[Cells]) -> frozen
     return frozenset(row[_ID] for row in rows)
 
 
-def _plain_cells(rows: Sequence[Cells]) -> tuple[tuple[str, ...], list[Cells]]:
-    """Leave out the columns that are null throughout, and make booleans numbers."""
-    # Python's driver looks for an adapter of each None and each bool; of text and int it does not.
-    names: list[str] = []
-    columns: list[Sequence[Any]] = []
-    for name, column in zip(_WRITTEN, zip(*rows, strict=True), strict=True):
-        if any(cell is not None for cell in column):
-            names.append(name)
-            columns.append([_ZERO_OR_ONE[cell] for cell in column] if name in _BOOLEANS else column)
-    return tuple(names), list(zip(*columns, strict=True))
-
-
 def _insert_into_postgres(connection: Connection, rows: Sequence[Cells]) -> frozenset[str]:
-    lines = [
-        {name: cell for name, cell in zip(_WRITTEN, row, strict=True) if cell is not None}
-        for row in rows
-    ]
-    document = orjson.dumps(lines).decode()
+    columns = _filled_columns(rows)
+    names, lines = tuple(columns), zip(*columns.values(), strict=True)
+    document = orjson.dumps([dict(zip(names, line, strict=True)) for line in lines]).decode()
     written = connection.exec_driver_sql(_POSTGRES_INSERT, (document,))
     return frozenset(event_id for (event_id,) in written)
+
+
+def _filled_columns(rows: Sequence[Cells]) -> dict[str, Sequence[Any]]:
+    """Turn lines into columns, without those that are null throughout."""
+    return {
+        name: column
+        for name, column in zip(_WRITTEN, zip(*rows, strict=True), strict=True)
+        if column.count(None) < len(column)
+    }
 
 
 _DIALECTS: Final = {
