@@ -62,8 +62,9 @@ class _Table:
     """All keys, in the order in which the writer writes them."""
     twin: Callable[..., Any]
     """A class with the same slots that is not frozen, made from all fields in that order."""
-    known: set[tuple[type, ...]]
-    """Types of all values, in that order, that were checked one by one and found right."""
+    known: dict[tuple[type, ...], tuple[str, ...]]
+    """Types of all values, in that order, that were checked one by one and found right, and the
+    keys as orjson gave them: it gives the same objects again, which compare at once."""
     schema: Mapping[str, object]
 
 
@@ -140,10 +141,10 @@ def _awkward_bytes_from_record(record: SpoolRecord) -> bytes:
 
 def _as_before(table: _Table, value: object) -> object | None:
     """Make an instance of what our own writer wrote: keys in order, types that were right."""
-    if type(value) is not dict or tuple(value) != table.names:
+    if type(value) is not dict:
         return None
     fields = list(value.values())
-    if tuple(map(type, fields)) not in table.known:
+    if table.known.get(tuple(map(type, fields))) != tuple(value):
         return None
     for place, quick in table.quick:
         raw = fields[place]
@@ -166,7 +167,9 @@ def _instance(table: _Table, value: object, path: str) -> object:
         if name in value:
             value[name] = read(value[name], f"{path}.{name}")
     if tuple(value) == table.names and len(table.known) < _MOST_KNOWN:
-        table.known.add(types)  # after all were read: whoever finds them here reads unchecked
+        table.known[types] = tuple(
+            value
+        )  # after all were read: whoever finds them here reads unchecked
     made: object = table.made(**value)
     return made
 
@@ -278,7 +281,7 @@ def _table_of(made: type, tables: dict[type, _Table]) -> _Table:
         frozenset(required),
         tuple(properties),
         dataclasses.make_dataclass(made.__name__, properties, slots=True),
-        set(),
+        {},
         {
             "type": "object",
             "description": inspect.getdoc(made),
