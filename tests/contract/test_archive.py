@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from fakes.entries import an_entry, event_id
-from fakes.ledger import NOW_NS, FakeLedger
+from fakes.ledger import FakeLedger
 from fakes.seal_store import FakeSealStore
 from fakes.tampering import (
     Tampering,
@@ -24,7 +24,7 @@ from tallygate.adapters.stores.postgres import PostgresLedger
 from tallygate.adapters.stores.sealing import SqlSealStore
 from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.application import archiving
-from tallygate.application.archiving import Archived, archive_before
+from tallygate.application.archiving import Archived, Phase, archive_before
 from tallygate.application.ledger_ports import SealStore
 from tallygate.application.sealing import seal_events
 from tallygate.application.verification import InlineChecker, Verification, verify
@@ -377,6 +377,34 @@ def test_an_archive_made_while_somebody_verifies_is_told_and_not_found(kept: Kep
         verify(kept.store, kept.folder, (), Racing(kept.store, kept.folder))
 
 
+def test_rows_that_a_running_archive_still_deletes_are_no_finding(kept: Kept) -> None:
+    told: list[str] = []
+
+    def verified_meanwhile(phase: Phase, _done: int, _whole: int) -> None:
+        if phase is Phase.DELETING and kept.seqs() != [7, 8, 9]:
+            with pytest.raises(LedgerUnavailable, match="an archive is running") as caught:
+                kept.verify()
+            told.append(str(caught.value))
+
+    archive_before(kept.store, kept.folder, FUTURE_NS, verified_meanwhile)
+
+    assert told
+    assert kept.verify().holds
+
+
+def test_rows_that_fewer_become_meanwhile_are_an_archive_run_elsewhere(kept: Kept) -> None:
+    kept.store.add_archive(range_of(_written_only(kept)))
+
+    class Deleting(InlineChecker):
+        def check(self, spans: Any) -> Any:
+            kept.store.delete_archived(kept.store.archives()[0], 2)
+            return super().check(spans)
+
+    assert kept.codes() == ["archive_unfinished"]
+    with pytest.raises(LedgerUnavailable, match="an archive is running"):
+        verify(kept.store, kept.folder, (), Deleting(kept.store, kept.folder))
+
+
 def _range(**changes: int | str) -> ArchivedRange:
     facts: dict[str, Any] = {
         "number": 1,
@@ -467,16 +495,3 @@ def test_an_archive_of_too_short_a_range_hides_no_edit(kept: Kept) -> None:
     kept.store.add_archive(range_of(short))
 
     assert kept.codes() == ["archive_unfinished"]
-
-
-def test_an_empty_ledger_has_nothing_to_archive(tmp_path: Path) -> None:
-    folder = ParquetFolder(tmp_path / "archive")
-
-    archived = archive_before(FakeSealStore(FakeLedger()), folder, FUTURE_NS)
-
-    assert archived.manifest is None
-    assert not archived.finished
-
-
-def test_the_store_tells_its_own_time(kept: Kept) -> None:
-    assert kept.store.now_ns() == NOW_NS or kept.store.now_ns() > 1_700_000_000_000_000_000

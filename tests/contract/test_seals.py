@@ -19,7 +19,7 @@ from fakes.entries import (
     event_id,
     no_charge,
 )
-from fakes.ledger import FakeLedger
+from fakes.ledger import NOW_NS, FakeLedger
 from fakes.seal_store import FakeSealStore
 from fakes.tampering import (
     Tampering,
@@ -422,3 +422,7 @@ def test_all_ledgers_give_a_line_the_same_bytes(
             rows.append({**named, "recorded_at_ns": 0, "booked_period": ""})
 
     assert rows[0] == rows[1] == rows[2]
+
+
+def test_the_store_tells_its_own_time(sealed: Sealed) -> None:
+    assert sealed.store.now_ns() == NOW_NS or sealed.store.now_ns() > 1_700_000_000_000_000_000

@@ -113,6 +113,10 @@ class ArchiveFolder(Protocol):
         """Hold the folder; LedgerUnavailable when somebody else does."""
         ...
 
+    def is_held(self) -> bool:
+        """Tell whether somebody holds it, as far as this machine knows."""
+        ...
+
     def write_rows(self, name: str, rows: Sequence[SealedRow]) -> None:
         """Write a file durably: after this it survives a power loss."""
         ...

@@ -5,7 +5,7 @@ Every line is held against its seal, every seal against the one before, the chai
 
 Shapes  Lines come from the database or, where they were archived, from files that the manifest
         names. Spans of seals are checked wherever the checker likes; the chain itself here.
-Errors  LedgerUnavailable when an archive was made meanwhile: nothing can be said, run again.
+Errors  LedgerUnavailable when an archive was or is made meanwhile: nothing can be said, run again.
 """
 
 from __future__ import annotations
@@ -147,6 +147,7 @@ def verify(
     findings = _Findings()
     ranges = store.archives()
     newest = store.last_seal()
+    left_at_first = _count_left(store, ranges)
     files = _archived_files(archive, ranges, newest.number if newest else 0, findings)
     chain = _Chain(store, files, findings)
     done = 0
@@ -154,7 +155,12 @@ def verify(
         findings.add(checked.findings)
         done += checked.events
         on_progress(done, newest.chain_events if newest else 0)
-    findings.add(_left_rows(store, chain))
+    unfinished = _left_rows(store, chain)
+    if unfinished and (_count_left(store, ranges) < left_at_first or archive.is_held()):
+        raise LedgerUnavailable(
+            "an archive is running and deletes what it has moved; run verify again when it is done."
+        )
+    findings.add(unfinished)
     findings.add(_behind(store))
     findings.add(findings_in_anchors(anchors, chain.heads))
     if list(store.archives()) != list(ranges):
@@ -201,6 +207,11 @@ def _archived_files(
             message = f"the manifest names no file for seal {min(unnamed)}"
             findings.add([_about_archive(FindingCode.ARCHIVE_EDITED, archived, message)])
     return files
+
+
+def _count_left(store: SealStore, ranges: Sequence[ArchivedRange]) -> int:
+    last = max((archived.to_seq for archived in ranges), default=None)
+    return 0 if last is None else store.count_rows(BEFORE_ALL, last)
 
 
 def _left_rows(store: SealStore, chain: _Chain) -> list[Finding]:

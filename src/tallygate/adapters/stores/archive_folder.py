@@ -53,6 +53,9 @@ class ParquetFolder:
         finally:
             os.close(handle)
 
+    def is_held(self) -> bool:
+        return any(_is_locked(folder / _LOCK) for folder in (self._folder, *self._others))
+
     def has(self, name: str) -> bool:
         return self._path(name).is_file()
 
@@ -106,6 +109,20 @@ class ParquetFolder:
             finally:
                 os.close(handle)
         self._opened = None
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 @contextmanager
