@@ -40,6 +40,8 @@ _TAKES_HEADERS: Final = frozenset(
     {"acompletion", "aembedding", "aresponses", "anthropic_messages", "atext_completion"}
 )
 """Call types whose `extra_headers` LiteLLM sends on to the provider as headers."""
+_SPEAKS_GOOGLES: Final = frozenset({"agenerate_content_stream", "agenerate_content"})
+"""Where LiteLLM asks another provider for what it words in Google's format, it forgets usage."""
 _TAKES_PLAIN_HEADERS: Final = frozenset({"aimage_generation", "arerank"})
 """Call types that take them under `headers` only; `extra_headers` would go into the body."""
 _OURS_TO_SEND: Final = frozenset({"traceparent", TRACE_HEADER_OUT})
@@ -226,8 +228,11 @@ class Calls:
         """Begin an attempt, and give the provider the trace where it takes headers."""
         state = self._state()
         attempt = self._journal.begin(state, kwargs, call_type)
-        if call_type == "atext_completion" and kwargs.get("stream") is True:
-            self._ask_for_usage(state, kwargs)
+        if kwargs.get("stream") is True:
+            if call_type == "atext_completion":
+                self._ask_for_usage(state, kwargs)
+            elif attempt.parent is not None and attempt.parent.call_type in _SPEAKS_GOOGLES:
+                kwargs.setdefault("stream_options", {"include_usage": True})
         return self._with_trace(state, attempt, kwargs, call_type)
 
     def _ask_for_usage(self, state: CallState, kwargs: dict[str, Any]) -> None:

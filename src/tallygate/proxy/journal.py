@@ -39,6 +39,7 @@ from tallygate.proxy.state import (
     begun_attempt,
     current_attempt,
 )
+from tallygate.proxy.unsent import Unsent
 from tallygate.proxy.usage import (
     partial_usage,
     usage_format_of,
@@ -56,6 +57,7 @@ class Journal:
         self._grace_ns = int(settle_grace_s * NS_PER_SECOND)
         self._recorder = Recorder(line)
         self._later = Later(self._recorder)
+        self._unsent = Unsent(self._recorder)
         self.rounds = Rounds(self._recorder, self._later)
         self.sends = Sends(self._recorder)
 
@@ -111,7 +113,7 @@ class Journal:
         """Take a complete response. It is written with LiteLLM's cost, once that is there."""
         attempt = self._leave(state)
         if attempt is not None and attempt.is_mocked:
-            self._mocked(state, attempt)
+            self._unsent.mocked(state, attempt)
             return
         if attempt is None or attempt.is_closed or not self.sends.is_opened(attempt):
             return
@@ -135,7 +137,7 @@ class Journal:
         if attempt is not None:
             attempt.failed = True
         if attempt is not None and attempt.is_mocked:
-            self._mocked(state, attempt)
+            self._unsent.mocked(state, attempt)
             return
         if attempt is None or attempt.is_closed or attempt.facts is None:
             return
@@ -151,7 +153,7 @@ class Journal:
     def logged(self, state: CallState, details: Mapping[str, Any], result: object) -> None:
         """Take what LiteLLM logs at the end: cache hits, streams, what has no other hook."""
         if details.get("cache_hit") is True:
-            self._cache_hit(state, details, result)
+            self._unsent.cache_hit(state, details, result)
             return
         if state.session is not None:
             return  # its end says how it ended
@@ -164,10 +166,10 @@ class Journal:
         if attempt is None:
             return
         if attempt.answered is not None:
-            if not self._is_still_read(state, attempt.answered):
+            if not self._is_still_read(state, attempt):
                 self._write_answer(attempt)
             return
-        if state.answer is not None and state.ended_at_ns is None:
+        if state.answer is not None and state.ended_at_ns is None and attempt.parent is None:
             return  # what the client gets is the provider's own word; it is read to its end first
         streamed = details.get("async_complete_streaming_response")
         response = streamed if streamed is not None else result
@@ -227,7 +229,7 @@ class Journal:
     def write_answers(self, state: CallState) -> None:
         """Write every answer that is at hand; called before the response's first byte leaves."""
         for attempt in state.attempts:
-            if attempt.answered is not None and not self._is_still_read(state, attempt.answered):
+            if attempt.answered is not None and not self._is_still_read(state, attempt):
                 self._write_answer(attempt)
 
     def end_call(self, state: CallState) -> None:
@@ -259,9 +261,15 @@ class Journal:
         """How many ended calls still have attempts without an outcome."""
         return sum(1 for state in self._recorder.lingering if state.pending() or state.has_sums())
 
-    def _is_still_read(self, state: CallState, answered: Outcome) -> bool:
-        """Whether the response, on its way to the client, may yet tell what was used."""
-        return state.answer is not None and state.ended_at_ns is None and answered.usage is None
+    def _is_still_read(self, state: CallState, attempt: Attempt) -> bool:
+        """
+        Whether the response, on its way to the client, may yet tell what was used.
+
+        Where LiteLLM words one provider's answer in another's format, it is not the provider's.
+        """
+        answered = attempt.answered
+        is_read = state.answer is not None and state.ended_at_ns is None
+        return is_read and attempt.parent is None and answered is not None and not answered.usage
 
     def _take_what_was_read(self, state: CallState) -> None:
         """Settle by the response's own body what LiteLLM only passes on."""
@@ -270,7 +278,9 @@ class Journal:
         billed = [
             attempt
             for attempt in state.pending()
-            if attempt.facts is not None and attempt.facts.operation not in FREE_OPERATIONS
+            if attempt.facts is not None
+            and attempt.facts.operation not in FREE_OPERATIONS
+            and attempt.parent is None
         ]
         if not billed or (billed[-1].answered and billed[-1].answered.usage):
             return
@@ -311,7 +321,7 @@ class Journal:
             own = own.parent  # a call within this one came last
         if own is not None and own in state.attempts:
             if own.is_mocked:
-                self._mocked(state, own)
+                self._unsent.mocked(state, own)
                 return None
             return own if self.sends.is_opened(own) and not own.is_closed else None
         waiting = [
@@ -359,40 +369,6 @@ class Journal:
                 )
                 self._recorder.settle(before, outcome)
             before = before.sent_with
-
-    def _mocked(self, state: CallState, attempt: Attempt) -> None:
-        """Note a call that LiteLLM answered by itself: no provider was asked, nothing is due."""
-        admission = state.admitted()
-        if attempt.settled or admission is None:
-            return
-        attempt.settled = True
-        now_ns = self._line.clock.now_ns()
-        facts = wire.begun_facts(attempt, state.sends + 1)
-        outcome = Outcome(status=Status.OK, settled_at_ns=now_ns, detail=NOT_SENT)
-        self._recorder.write(lambda: self._line.record(admission, facts, outcome))
-
-    def _cache_hit(self, state: CallState, details: Mapping[str, Any], result: object) -> None:
-        admission, own = state.admission, begun_attempt.get()
-        unsent = [a for a in state.attempts if a.facts is None and not a.settled]
-        if admission is None or not unsent:
-            return
-        attempt = own if own in unsent and own is not None else unsent[-1]
-        around: Attempt | None = attempt
-        while around is not None:
-            around.settled = True
-            around = around.parent
-        streamed = details.get("async_complete_streaming_response")
-        now_ns = self._line.clock.now_ns()
-        attempt.number = state.sends + 1
-        outcome = wire.answered(
-            streamed if streamed is not None else result, began_ns=attempt.began_ns, now_ns=now_ns
-        )
-        facts = wire.attempt_facts(attempt, details, attempt.began_ns, None)
-        self._recorder.write(
-            lambda: self._line.record(
-                admission, facts, replace(outcome, status=Status.CACHE_HIT, cache_policy="litellm")
-            )
-        )
 
     def _write_answer(self, attempt: Attempt) -> None:
         outcome, response = attempt.answered, attempt.answer

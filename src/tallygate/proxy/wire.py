@@ -152,11 +152,11 @@ def answered(
 
 def provider_response_id(response_id: object) -> str | None:
     """Return the provider's own id of an answer, out of the one that LiteLLM made of it."""
-    text = token_of(response_id)
-    if text is None:
+    if not isinstance(response_id, str):
         return None
+    text = token_of(response_id)  # LiteLLM's own may be longer than any name
     try:
-        decoded = ResponsesAPIRequestUtils._decode_responses_api_response_id(text)  # noqa: SLF001 - LiteLLM has no other
+        decoded = ResponsesAPIRequestUtils._decode_responses_api_response_id(response_id)  # noqa: SLF001 - LiteLLM has no other
         return token_of(decoded.get("response_id")) or text
     except Exception:  # noqa: BLE001 - of another release, perhaps; then it stays as it is
         return text
