@@ -10,6 +10,7 @@ Errors  LedgerUnavailable when an archive was or is made meanwhile: nothing can 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -42,10 +43,13 @@ from tallygate.domain.ledger.findings import (
     findings_in_link,
     findings_in_rows,
 )
+from tallygate.domain.ledger.sealed_rows import seq_of
 from tallygate.domain.ledger.seals import BEFORE_ALL, Seal
 from tallygate.errors import LedgerError, LedgerUnavailable
 
 SPAN_EVENTS: Final = 20_000
+READ_EVENTS: Final = 5_000
+"""What a worker reads and holds at a time, 25 MB of rows or so."""
 _NS_PER_MINUTE: Final = 60_000_000_000
 FINDINGS_MAX: Final = 1000
 """More are counted, not kept; a ledger that was emptied has a million."""
@@ -311,12 +315,31 @@ def check_span(span: Span, store: SealedLines, archive: ArchiveFolder) -> Checke
         except LedgerError:
             assert findings, name  # its bytes are those that were read when they were written
             return CheckedSpan(span.events, tuple(findings))
+    place = span.file.name if span.file else None
     after_seq = span.after_seq
-    for seal in span.seals:
-        rows = lines.sealed_rows(after_seq, seal.to_seq)
-        findings.extend(findings_in_rows(seal, rows, span.file.name if span.file else None))
-        after_seq = seal.to_seq
+    for seals in _read_together(span.seals):
+        ends = [seal.to_seq for seal in seals]  # in any order, where somebody forged one
+        rows = lines.sealed_rows(min(after_seq, *ends), max(ends))
+        seqs = [seq_of(row) for row in rows]
+        for seal in seals:
+            own = slice(bisect_right(seqs, after_seq), bisect_right(seqs, seal.to_seq))
+            findings.extend(findings_in_rows(seal, rows[own], place))
+            after_seq = seal.to_seq
     return CheckedSpan(span.events, tuple(findings))
+
+
+def _read_together(seals: Sequence[Seal]) -> Iterator[list[Seal]]:
+    """Group seals whose rows are read at once: a seal of a quiet minute holds one event."""
+    group: list[Seal] = []
+    events = 0
+    for seal in seals:
+        if group and (events + seal.events > READ_EVENTS or len(group) == READ_EVENTS):
+            yield group
+            group, events = [], 0
+        group.append(seal)
+        events += seal.events
+    if group:
+        yield group
 
 
 class InlineChecker:
