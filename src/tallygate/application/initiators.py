@@ -3,7 +3,7 @@ Whose a batch is: who created it pays for what it used, not who happened to poll
 
 Shapes  A provider's batch is created by one call and billed when another one finds it done,
         perhaps at another proxy. Its usage takes owner and principal from the creation, and
-        names it as its parent.
+        names it as its parent, also where only a correction knows the batch's id.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from tallygate.domain.ledger.events import Event, EventKind, OwnershipFacts
 CREATES_BATCH: Final = "acreate_batch"
 INITIATOR_UNKNOWN: Final = "initiator_unknown"
 """Detail of usage whose creation nobody saw: it stays with who asked."""
+
+_CREATIONS: Final = (EventKind.ATTEMPT, EventKind.CORRECTION)
+"""One whose end came late was booked as unknown, without the batch's id; its correction has it."""
 
 _OWNERSHIP: Final = tuple(field.name for field in fields(OwnershipFacts))
 _PRINCIPAL: Final = ("principal_team", "principal_key_hash", "principal_org", "principal_bound")
@@ -36,7 +39,7 @@ def with_initiators(events: Iterable[Event], lines: Lines) -> list[Event]:
         return whole
     created: dict[str | None, Event] = {}
     for event in whole:
-        if event.kind is EventKind.ATTEMPT and event.call.call_type == CREATES_BATCH:
+        if event.kind in _CREATIONS and event.call.call_type == CREATES_BATCH:
             created.setdefault(event.outcome.response_id if event.outcome else None, event)
     return [
         _initiated(event, created, lines) if _is_batch_usage(event) else event for event in whole
@@ -53,26 +56,23 @@ def _initiated(event: Event, created: Mapping[str | None, Event], lines: Lines) 
         row = _booked_creation(batch_id, lines)
         if row is not None:
             ownership = OwnershipFacts(**{name: row[name] for name in _OWNERSHIP})
-            return _of(event, ownership, row, row["event_id"])
+            return _of(event, ownership, row, row["corrects_event_id"] or row["event_id"])
         creation = created.get(batch_id)
         if creation is not None:
             principal = {name: getattr(creation.call, name) for name in _PRINCIPAL}
-            return _of(event, creation.ownership, principal, creation.event_id)
+            created_id = creation.corrects_event_id or creation.event_id
+            return _of(event, creation.ownership, principal, created_id)
     if event.outcome is None:
         return event
     return replace(event, outcome=replace(event.outcome, detail=INITIATOR_UNKNOWN))
 
 
 def _booked_creation(batch_id: str, lines: Lines) -> Mapping[str, Any] | None:
-    creation = EventFilter(
-        equals={
-            "response_id": batch_id,
-            "call_type": CREATES_BATCH,
-            "kind": EventKind.ATTEMPT.value,
-        },
-        limit=1,
-    )
-    return next(iter(lines.rows(creation)), None)
+    for kind in _CREATIONS:
+        named = {"response_id": batch_id, "call_type": CREATES_BATCH, "kind": kind.value}
+        for row in lines.rows(EventFilter(equals=named, limit=1)):
+            return row
+    return None
 
 
 def _of(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from fakes.rule_books import FakeRuleBooks
 from fakes.spool_reader import FakeSpoolReader
 from tallygate.application.drain import drain_once
 from tallygate.application.ports import EventFilter
-from tallygate.domain.ledger.events import Event, EventKind
+from tallygate.domain.ledger.events import Event, EventKind, Status
 
 EVERYTHING = EventFilter()
 
@@ -81,6 +82,20 @@ def test_a_batch_is_paid_by_who_created_it(batches: list[tuple[Event, ...]]) -> 
     assert row["tenant_id_hash"] == an_ownership().tenant_id_hash
     assert row["parent_event_id"] == event_id(1)
     assert row["call_id"] == "call-2"
+    assert row["detail"] is None
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "booked before"])
+def test_a_creation_whose_end_came_late_is_still_the_creation(*, together: bool) -> None:
+    unknown = replace(
+        a_creation(), outcome=an_outcome(status=Status.UNKNOWN, response_id=None, usage=None)
+    )
+    late = ((a_creation(), a_batch_usage()),) if together else ((a_creation(),), (a_batch_usage(),))
+
+    row = booked(FakeLedger(), (unknown,), *late)
+
+    assert row["owner_team"] == row["principal_team"] == "team-creator"
+    assert row["parent_event_id"] == event_id(1)
     assert row["detail"] is None
 
 
