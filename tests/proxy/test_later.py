@@ -431,6 +431,23 @@ def test_an_answer_of_the_background_that_was_streamed_is_billed_once() -> None:
     assert _outcome(usage).usage == _outcome(elsewhere.usages[0]).usage
 
 
+def test_who_asked_for_an_answer_pays_for_it_whoever_reads_it() -> None:
+    asking = Poll()
+    asking.begin()
+    asking.ready(call_type="aresponses")
+    asking.send()
+    asking.answer(an_answer(id="resp_1", status="queued", usage=None))
+    asking.end()
+    reading = read_back(an_answer(), call=Poll(asking.line, asking.journal))
+
+    (usage,) = reading.usages
+    (made, _) = [event for event in reading.settled if event.kind is EventKind.ATTEMPT]
+    assert usage.attempt is not None
+    assert usage.attempt.parent_event_id == made.event_id
+    assert usage.decision == made.decision
+    assert _outcome(made).detail == USAGE_APART
+
+
 def test_reading_it_back_is_itself_free() -> None:
     call = read_back(an_answer())
 

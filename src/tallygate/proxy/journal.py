@@ -29,7 +29,7 @@ from tallygate.domain.ledger.events import NOT_SENT, Outcome, Status, UsageSourc
 from tallygate.domain.usage.operations import FREE_OPERATIONS, USAGE_APART
 from tallygate.proxy import passing, wire
 from tallygate.proxy.call_types import MCP_TOOL
-from tallygate.proxy.later import Later, is_under_way
+from tallygate.proxy.later import Later
 from tallygate.proxy.recorder import Recorder
 from tallygate.proxy.rounds import Rounds, led_to_by_tool
 from tallygate.proxy.sends import Sends
@@ -343,7 +343,10 @@ class Journal:
         assert attempt.facts is not None
         if attempt.call_type == "aretrieve_batch":
             self._later.polled(state, attempt, response)
-        elif is_under_way(response) or self._later.background(attempt, whole_of(response)):
+        elif attempt.facts.operation not in FREE_OPERATIONS and (
+            self._later.under_way(attempt, response)
+            or self._later.background(attempt, whole_of(response))
+        ):
             attempt.answered = _apart(attempt.answered)
 
     def _note_batch(self, state: CallState, details: Mapping[str, Any], result: object) -> None:

@@ -72,6 +72,8 @@ class Later:
         self._recorder = recorder
         self._written: OrderedDict[str, None] = OrderedDict()
         """Ids that this process has written; polls are many."""
+        self._made: OrderedDict[str, Event] = OrderedDict()
+        """Attempts that began an answer in the background, by the provider's id of it."""
 
     def polled(self, state: CallState, attempt: Attempt, response: object) -> None:
         """Look at a batch as the provider describes it now."""
@@ -154,7 +156,19 @@ class Later:
             usage_format=usage_format_of(usage),
         )
         at_ns = int(at_s) * NS_PER_SECOND
-        self._write(attempt.event, at_ns, f"response\n{response_id}", outcome, operation="chat")
+        began = self._made.get(response_id, attempt.event)  # who asked for it pays for it
+        self._write(began, at_ns, f"response\n{response_id}", outcome, operation="chat")
+        return True
+
+    def under_way(self, attempt: Attempt, response: object) -> bool:
+        """Remember who asked for an answer that is still being made; whether it is such a one."""
+        if not is_under_way(response):
+            return False
+        response_id = _id_of(attempt, response)
+        if response_id is not None and attempt.event is not None:
+            self._made[response_id] = attempt.event
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
         return True
 
     def turn(self, attempt: Attempt, usage: Mapping[str, Any], usage_format: str) -> None:

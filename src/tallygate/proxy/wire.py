@@ -127,7 +127,7 @@ def answered(
     usage, usage_format = found if found is not None else (None, None)
     hidden = mapping_of(getattr(response, "_hidden_params", None))
     headers = mapping_of(hidden.get("additional_headers"))
-    response_id = token_of(part_of(response, "id"))
+    response_id = provider_response_id(part_of(response, "id"))
     return Outcome(
         status=Status.OK,
         settled_at_ns=now_ns,
