@@ -296,6 +296,11 @@ def _sqlite_insert(names: tuple[str, ...], rows: int) -> str:
     )
 
 
+_SQLITE_INSERT_SUBJECTS: Final = """
+INSERT INTO subjects (surrogate, subject_hash)
+SELECT json_extract(value, '$.surrogate'), json_extract(value, '$.subject_hash')
+FROM json_each(?)
+"""
 _POSTGRES_INSERT: Final = f"""
 INSERT INTO events ({", ".join(_WRITTEN)}) SELECT {", ".join(_WRITTEN)}
 FROM json_to_recordset(CAST(%s AS json)) AS line(
@@ -347,7 +352,9 @@ _DIALECTS: Final = {
     "sqlite": _Dialect(
         lock=lambda _: None,
         insert=_insert_into_sqlite,
-        insert_subjects=lambda connection, rows: connection.execute(SUBJECTS.insert(), rows),
+        insert_subjects=lambda connection, rows: connection.exec_driver_sql(
+            _SQLITE_INSERT_SUBJECTS, (orjson.dumps(rows).decode(),)
+        ),
         among="IN (SELECT value FROM json_each(?))",
     ),
     "postgresql": _Dialect(
