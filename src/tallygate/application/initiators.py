@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from tallygate.application.ports import EventFilter
 from tallygate.domain.ledger.events import Event, EventKind, OwnershipFacts
 
-CREATES_BATCH: Final = "acreate_batch"
+BEGUN_BY: Final[Mapping[str, str]] = MappingProxyType(
+    {"acreate_batch": "acreate_batch", "aget_responses": "aresponses"}
+)
+"""Call type of usage that comes later, and of the call that began what it is of."""
 INITIATOR_UNKNOWN: Final = "initiator_unknown"
 """Detail of usage whose creation nobody saw: it stays with who asked."""
 
@@ -33,31 +37,29 @@ class Lines(Protocol):
 
 
 def with_initiators(events: Iterable[Event], lines: Lines) -> list[Event]:
-    """Give the usage of batches to who created them, found among the events or in the ledger."""
+    """Give what is billed later to who began it, found among the events or in the ledger."""
     whole = list(events)
-    if not any(_is_batch_usage(event) for event in whole):
+    if not any(_comes_later(event) for event in whole):
         return whole
     created: dict[str | None, Event] = {}
     for event in whole:
-        if event.kind in _CREATIONS and event.call.call_type == CREATES_BATCH:
+        if event.kind in _CREATIONS and event.call.call_type in BEGUN_BY.values():
             created.setdefault(event.outcome.response_id if event.outcome else None, event)
-    return [
-        _initiated(event, created, lines) if _is_batch_usage(event) else event for event in whole
-    ]
+    return [_initiated(event, created, lines) if _comes_later(event) else event for event in whole]
 
 
-def _is_batch_usage(event: Event) -> bool:
-    return event.kind is EventKind.USAGE and event.call.call_type == CREATES_BATCH
+def _comes_later(event: Event) -> bool:
+    return event.kind is EventKind.USAGE and event.call.call_type in BEGUN_BY
 
 
 def _initiated(event: Event, created: Mapping[str | None, Event], lines: Lines) -> Event:
-    batch_id = event.outcome.response_id if event.outcome else None
-    if batch_id:
-        row = _booked_creation(batch_id, lines)
+    provider_id = event.outcome.response_id if event.outcome else None
+    if provider_id:
+        row = _booked_creation(provider_id, BEGUN_BY[event.call.call_type], lines)
         if row is not None:
             ownership = OwnershipFacts(**{name: row[name] for name in _OWNERSHIP})
             return _of(event, ownership, row, row["corrects_event_id"] or row["event_id"])
-        creation = created.get(batch_id)
+        creation = created.get(provider_id)
         if creation is not None:
             principal = {name: getattr(creation.call, name) for name in _PRINCIPAL}
             created_id = creation.corrects_event_id or creation.event_id
@@ -67,9 +69,9 @@ def _initiated(event: Event, created: Mapping[str | None, Event], lines: Lines) 
     return replace(event, outcome=replace(event.outcome, detail=INITIATOR_UNKNOWN))
 
 
-def _booked_creation(batch_id: str, lines: Lines) -> Mapping[str, Any] | None:
+def _booked_creation(provider_id: str, call_type: str, lines: Lines) -> Mapping[str, Any] | None:
     for kind in _CREATIONS:
-        named = {"response_id": batch_id, "call_type": CREATES_BATCH, "kind": kind.value}
+        named = {"response_id": provider_id, "call_type": call_type, "kind": kind.value}
         for row in lines.rows(EventFilter(equals=named, limit=1)):
             return row
     return None

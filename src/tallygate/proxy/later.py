@@ -32,7 +32,7 @@ from tallygate.domain.ledger.events import (
     UsageSource,
 )
 from tallygate.domain.usage.normalisers import LONGEST, RECORDS, SHORTEST
-from tallygate.domain.usage.operations import BATCH
+from tallygate.domain.usage.operations import BATCH, FREE_OPERATIONS
 from tallygate.proxy import wire
 from tallygate.proxy.recorder import Recorder
 from tallygate.proxy.state import Attempt, Batch, CallState
@@ -43,6 +43,8 @@ CREATES_BATCH: Final = "acreate_batch"
 
 UNNAMED_MODEL: Final = "input_audio_transcription"
 """Stands for the model that writes down what a session hears; no price list has it."""
+READ_BACK: Final = "aget_responses"
+"""Of an answer whose beginning this process has not seen; the drain looks for it."""
 _KEPT: Final = 10_000
 _ENDED_BADLY: Final = frozenset({"failed", "cancelled", "expired", "incomplete"})
 _UNDER_WAY: Final = frozenset({"queued", "in_progress"})
@@ -156,8 +158,12 @@ class Later:
             usage_format=usage_format_of(usage),
         )
         at_ns = int(at_s) * NS_PER_SECOND
-        began = self._made.get(response_id, attempt.event)  # who asked for it pays for it
-        self._write(began, at_ns, f"response\n{response_id}", outcome, operation="chat")
+        began, call_type = self._made.get(response_id), None  # who asked for it pays for it
+        if began is None and attempt.facts is not None:
+            is_read_back = attempt.facts.operation in FREE_OPERATIONS
+            began, call_type = attempt.event, READ_BACK if is_read_back else None
+        key = f"response\n{response_id}"
+        self._write(began or attempt.event, at_ns, key, outcome, "chat", call_type)
         return True
 
     def under_way(self, attempt: Attempt, response: object) -> bool:
@@ -203,9 +209,7 @@ class Later:
         )
 
     def _write_batch(self, batch: Batch, key: str, outcome: Outcome) -> None:
-        self._write(
-            batch.polled, batch.at_ns, key, outcome, operation=BATCH, call_type=CREATES_BATCH
-        )
+        self._write(batch.polled, batch.at_ns, key, outcome, BATCH, CREATES_BATCH)
 
     def _write(
         self,
@@ -213,7 +217,6 @@ class Later:
         at_ns: int,
         key: str,
         outcome: Outcome,
-        *,
         operation: str,
         call_type: str | None = None,
     ) -> None:

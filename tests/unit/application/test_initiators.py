@@ -118,3 +118,23 @@ def test_usage_of_anything_else_keeps_its_owner() -> None:
     row = booked(FakeLedger(), (a_creation(),), (a_batch_usage(call_type="_arealtime"),))
 
     assert (row["owner_team"], row["detail"]) == ("team-poller", None)
+
+
+def test_an_answer_of_the_background_is_paid_by_who_asked_for_it() -> None:
+    ledger = FakeLedger()
+    asked = replace(a_creation(batch="resp_1"), call=a_call(call_type="aresponses"))
+    read = a_batch_usage(batch="resp_1", call_type="aget_responses")
+
+    row = booked(ledger, (asked,), (read,))
+
+    assert row["owner_team"] == "team-creator"
+    assert row["parent_event_id"] == asked.event_id
+
+
+def test_what_its_own_process_has_seen_begin_is_not_looked_for() -> None:
+    ledger = FakeLedger()
+
+    row = booked(ledger, (a_batch_usage(batch="resp_1", call_type="aresponses"),))
+
+    assert row["owner_team"] == "team-poller"
+    assert row["detail"] is None

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from tallygate.adapters.stores.migrations.postgres_lookups import m004_lookups
+from tallygate.adapters.stores.migrations.postgres_lookups import m004_lookups, m005_answers
 from tallygate.adapters.stores.migrations.postgres_seals import m003_seals
 
 # Fixed within one statement, so a default and the trigger that guards it read one clock.
@@ -232,6 +232,7 @@ MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (
     m002_rejected_entries,
     m003_seals,
     m004_lookups,
+    m005_answers,
 )
 
 TABLES: Final = """

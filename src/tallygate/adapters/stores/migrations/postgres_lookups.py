@@ -42,3 +42,10 @@ def m004_lookups(connection: Connection) -> None:
     """Index the columns, and guard `subjects` against UPDATE."""
     for statement in (*_INDEXES, _REFUSE_CHANGED_SUBJECT, *_SUBJECTS_NO_UPDATE):
         connection.exec_driver_sql(statement)
+
+
+def m005_answers(connection: Connection) -> None:
+    """Find who asked for an answer that was made in the background."""
+    connection.exec_driver_sql(
+        "CREATE INDEX events_by_answer ON events (response_id) WHERE call_type = 'aresponses'"
+    )

@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from tallygate.adapters.stores.migrations.sqlite_lookups import m005_lookups
+from tallygate.adapters.stores.migrations.sqlite_lookups import m005_lookups, m006_answers
 from tallygate.adapters.stores.migrations.sqlite_seals import m004_seals
 
 # Fixed within one statement, so a default and the trigger that guards it read one clock.
@@ -258,6 +258,7 @@ MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (
     m003_rejected_entries,
     m004_seals,
     m005_lookups,
+    m006_answers,
 )
 
 TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"

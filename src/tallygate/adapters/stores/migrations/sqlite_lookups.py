@@ -30,3 +30,10 @@ def m005_lookups(connection: Connection) -> None:
     """Index the columns, and guard `subjects` against UPDATE."""
     for statement in (*_INDEXES, _SUBJECTS_NO_UPDATE):
         connection.exec_driver_sql(statement)
+
+
+def m006_answers(connection: Connection) -> None:
+    """Find who asked for an answer that was made in the background."""
+    connection.exec_driver_sql(
+        "CREATE INDEX events_by_answer ON events (response_id) WHERE call_type = 'aresponses'"
+    )
