@@ -165,13 +165,12 @@ SCENARIOS = (
         name="batch passed on to Anthropic",
         act=batch_passed_on,
         attempts=(
-            # Nothing is known of it before its results are read.
+            # Nobody follows a batch that is passed through to its end: counted, and unpriced.
             Attempt(operation="batch", asked="batches", usage="none", price="unpriced"),
             *[free("retrieve_batch", "batches")] * 3,
             free("file_content", "batches"),
         ),
-        usage=(("batch", 40, 7),),
-        cost="0.000075",  # half of 40 x 2.00 + 7 x 10.00
+        is_usage_lost=True,
     ),
     Scenario(
         name="response in the background, cancelled",
