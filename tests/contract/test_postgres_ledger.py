@@ -353,3 +353,16 @@ def test_ledgers_that_begin_at_once_make_the_schema_once(postgres_url: str) -> N
         subjects = connection.execute("SELECT count(*) FROM subjects").fetchone()
     assert versions == sorted(set(versions))
     assert subjects == (2,)
+
+
+def test_numbers_that_are_behind_the_lines_are_the_ledgers_fault_not_the_entrys(
+    store: PostgresLedger, postgres_url: str
+) -> None:
+    store.append([an_entry(1), an_entry(2)])
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("ALTER SEQUENCE events_seq_seq RESTART WITH 1")  # as a copy has it
+
+    with pytest.raises(LedgerUnavailable, match="sequence"):
+        store.append([an_entry(3)])
+
+    assert store.count_rejected() == 0

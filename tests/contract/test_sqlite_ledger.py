@@ -337,3 +337,22 @@ def _another(facts: Any, field: dataclasses.Field[Any]) -> Any:
     if isinstance(value, dict):
         return {"another": "another"}
     return 17 if field.name in {"http_status", "time_to_first_token_us"} else "another"
+
+
+def test_what_cannot_even_be_kept_aside_is_named_and_does_not_hold_up_the_rest(
+    store: SqliteLedger, path: Path
+) -> None:
+    usage: dict[str, Any] = {"prompt_tokens": 1}
+    inner = usage
+    for _ in range(300):  # deeper than the writer of JSON goes
+        inner["a"] = inner = {}
+    deep = an_entry(2, outcome=an_outcome(usage=usage))
+
+    for _ in range(2):  # the same batch may come again
+        assert store.append([an_entry(1), deep, an_entry(3)]).rejected == (event_id(2),)
+
+    assert ids_of(store) == [event_id(1), event_id(3)]
+    connection = sqlite3.connect(path)
+    kept = connection.execute("SELECT event_id, facts FROM rejected_entries").fetchall()
+    connection.close()
+    assert kept == [(event_id(2), "{}")]

@@ -128,10 +128,17 @@ def _from_postgres(error: DBAPIError, place: str) -> LedgerError:
     if not code:
         words = str(error.orig)
         code = next((c for phrase, c in _REFUSED_CONNECTIONS.items() if phrase in words), "")
+    diagnosis = getattr(error.orig, "diag", None)
+    rule_name = getattr(diagnosis, "constraint_name", None)
+    if code == "23505" and rule_name is not None and rule_name.endswith("_pkey"):
+        table = rule_name.removesuffix("_pkey")
+        return LedgerUnavailable(
+            f"the ledger {place} is not available: the numbers of {table} are behind its lines, as "
+            "after a promoted copy; set its sequence past the highest seq."
+        )
     for prefix, reason in _POSTGRES_REFUSALS.items():
         if code.startswith(prefix):
-            diagnosis = getattr(error.orig, "diag", None)
-            rule = getattr(diagnosis, "constraint_name", None) or reason
+            rule = rule_name or reason
             return EntryRefused(
                 f"the ledger {place} refuses an entry: {rule} (SQLSTATE {code}).", reason
             )

@@ -85,7 +85,7 @@ def _append_apart(connection: Connection, place: str, entries: Sequence[Entry]) 
             return _append(connection, entries)
     except EntryRefused as refused:
         if len(entries) == 1:
-            return _reject(connection, entries[0].event, refused.reason)
+            return _reject(connection, place, entries[0].event, refused.reason)
     middle = len(entries) // 2
     first = _append_apart(connection, place, entries[:middle])
     second = _append_apart(connection, place, entries[middle:])
@@ -162,8 +162,15 @@ def _keep_conflict(connection: Connection, event: Event, subjects: _Subjects) ->
     _keep_aside(connection, EVENT_CONFLICTS, event, subjects)
 
 
-def _reject(connection: Connection, event: Event, reason: str) -> Appended:
-    _keep_aside(connection, REJECTED_ENTRIES, event, _Subjects(connection), reason=reason)
+def _reject(connection: Connection, place: str, event: Event, reason: str) -> Appended:
+    try:
+        with translated(place), connection.begin_nested():
+            _keep_aside(connection, REJECTED_ENTRIES, event, _Subjects(connection), reason=reason)
+    except EntryRefused:  # not even its facts can be kept; that it was there can
+        with translated(place), connection.begin_nested():
+            nothing = {"facts": "{}", "payload_digest": digest_of_facts({"reason": reason})}
+            values = {"event_id": event.event_id.replace("\0", ""), **nothing, "reason": reason}
+            _insert_aside(connection, REJECTED_ENTRIES, values)
     return Appended(inserted=0, duplicates=0, rejected=(event.event_id,))
 
 
@@ -173,19 +180,24 @@ def _keep_aside(
     subjects.settle(_hashes_in([event]))
     facts = {name: value for name, value in _facts_of(event, subjects).items() if value is not None}
     digest = digest_of_facts(facts)
-    kept = connection.execute(
-        select(table.c.seq).where(
-            table.c.event_id == event.event_id, table.c.payload_digest == digest
-        )
-    ).first()
-    if kept is not None:
-        return
     values = {
         "event_id": event.event_id,
         "payload_digest": digest,
         "facts": canonical_json(facts).decode(),
         **more,
     }
+    _insert_aside(connection, table, values)
+
+
+def _insert_aside(connection: Connection, table: Table, values: dict[str, str]) -> None:
+    kept = connection.execute(
+        select(table.c.seq).where(
+            table.c.event_id == values["event_id"],
+            table.c.payload_digest == values["payload_digest"],
+        )
+    ).first()
+    if kept is not None:
+        return
     names, binds = ", ".join(values), ", ".join(f":{name}" for name in values)
     insert = f"INSERT INTO {table.name} ({names}) VALUES ({binds}) ON CONFLICT DO NOTHING"  # noqa: S608 - own names
     connection.execute(text(insert), values)
