@@ -15,9 +15,11 @@ from typing import Any, Final, Protocol
 
 from tallygate.application.ports import EventFilter
 from tallygate.domain.ledger.events import Event, EventKind, OwnershipFacts
+from tallygate.domain.usage.normalisers import SHORTEST
 
+_BATCH: Final = "acreate_batch"
 BEGUN_BY: Final[Mapping[str, str]] = MappingProxyType(
-    {"acreate_batch": "acreate_batch", "aget_responses": "aresponses"}
+    {_BATCH: _BATCH, "aget_responses": "aresponses"}
 )
 """Call type of usage that comes later, and of the call that began what it is of."""
 INITIATOR_UNKNOWN: Final = "initiator_unknown"
@@ -41,6 +43,7 @@ def with_initiators(events: Iterable[Event], lines: Lines) -> list[Event]:
     whole = list(events)
     if not any(_comes_later(event) for event in whole):
         return whole
+    whole = [event for event in whole if not _is_billed_otherwise(event, whole, lines)]
     created: dict[str | None, Event] = {}
     for event in whole:
         if event.kind in _CREATIONS and event.call.call_type in BEGUN_BY.values():
@@ -50,6 +53,37 @@ def with_initiators(events: Iterable[Event], lines: Lines) -> list[Event]:
 
 def _comes_later(event: Event) -> bool:
     return event.kind is EventKind.USAGE and event.call.call_type in BEGUN_BY
+
+
+def _is_billed_otherwise(event: Event, beside: Iterable[Event], lines: Lines) -> bool:
+    """
+    Whether a batch's usage is there already in the other way: summed, or record by record.
+
+    One proxy may have seen its records and another only LiteLLM's sum; the first way booked
+    stays, and of two that come together the records.
+    """
+    batch_id = _batch_of(event)
+    if batch_id is None:
+        return False
+    is_sum = _is_sum(event.outcome.usage if event.outcome else None)
+    if is_sum and any(
+        _batch_of(other) == batch_id and not _is_sum(other.outcome.usage if other.outcome else None)
+        for other in beside
+    ):
+        return True
+    named = {"response_id": batch_id, "call_type": _BATCH, "kind": EventKind.USAGE.value}
+    booked = next(iter(lines.rows(EventFilter(equals=named, limit=1))), None)
+    return booked is not None and _is_sum(booked["usage"]) != is_sum
+
+
+def _batch_of(event: Event) -> str | None:
+    is_usage = event.kind is EventKind.USAGE and event.call.call_type == _BATCH
+    return event.outcome.response_id if is_usage and event.outcome else None
+
+
+def _is_sum(usage: Mapping[str, Any] | None) -> bool:
+    """Tell LiteLLM's sum over a whole batch: how short its shortest record is, it does not know."""
+    return usage is not None and usage.get(SHORTEST) == 0
 
 
 def _initiated(event: Event, created: Mapping[str | None, Event], lines: Lines) -> Event:

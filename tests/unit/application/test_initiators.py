@@ -138,3 +138,39 @@ def test_what_its_own_process_has_seen_begin_is_not_looked_for() -> None:
 
     assert row["owner_team"] == "team-poller"
     assert row["detail"] is None
+
+
+RECORDS = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+SUM = {**RECORDS, "records": 1, "shortest_input_tokens": 0, "longest_input_tokens": 9}
+EACH = {**RECORDS, "records": 1, "shortest_input_tokens": 9, "longest_input_tokens": 9}
+
+
+def a_bill(number: int, usage: dict[str, Any]) -> Event:
+    return replace(a_batch_usage(number), outcome=an_outcome(response_id="batch_1", usage=usage))
+
+
+@pytest.mark.parametrize(
+    ("batches", "kept"),
+    [
+        pytest.param([(a_bill(2, SUM),), (a_bill(3, EACH),)], 2, id="the sum first"),
+        pytest.param([(a_bill(2, EACH),), (a_bill(3, SUM),)], 2, id="the records first"),
+        pytest.param([(a_bill(2, SUM), a_bill(3, EACH))], 3, id="together: the records"),
+    ],
+)
+def test_a_batch_is_billed_in_one_way_only(batches: list[tuple[Event, ...]], kept: int) -> None:
+    row = booked(FakeLedger(), *batches)
+
+    assert row["event_id"] == event_id(kept)
+
+
+def test_several_groups_of_one_batchs_records_are_all_billed() -> None:
+    ledger = FakeLedger()
+    reader = FakeSpoolReader()
+    reader.write(settled(a_bill(2, EACH)), settled(a_bill(3, EACH)))
+    drain_once(reader, ledger, FakeRuleBooks([]))
+    more = FakeSpoolReader()
+    more.write(settled(a_bill(4, EACH)), writer_id="writer-2")
+    drain_once(more, ledger, FakeRuleBooks([]))
+
+    rows = ledger.rows(EventFilter(equals={"kind": "usage"}))
+    assert [row["event_id"] for row in rows] == [event_id(2), event_id(3), event_id(4)]
