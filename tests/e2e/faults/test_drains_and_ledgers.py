@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import signal
 import sqlite3
+import subprocess
 import time
 
 from e2e.faults.conftest import MakeRig
@@ -72,8 +73,7 @@ def test_drains_that_are_killed_as_they_book_or_started_twice_book_nothing_twice
     with rig.load("drains") as load:
         wait_for_answers(load, 5)
         kill_as_it_books(rig)
-        wait_for(rig.is_drained_by_somebody, "the next drain")
-        second = rig.drain_by_hand()
+        second = a_drain_that_finds_another(rig)
         kill_as_it_books(rig)
         rig.end(signal.SIGINT)
 
@@ -82,6 +82,16 @@ def test_drains_that_are_killed_as_they_book_or_started_twice_book_nothing_twice
     assert second.returncode != 0
     assert "another drain reads the spool folder" in second.stderr
     assert compared.same, compared
+
+
+def a_drain_that_finds_another(rig: Rig) -> subprocess.CompletedProcess[str]:
+    """Start a second drain; where the first is between two lives, it just does its work."""
+    for _ in range(10):
+        wait_for(rig.is_drained_by_somebody, "the next drain")
+        second = rig.drain_by_hand()
+        if second.returncode != 0:
+            break
+    return second
 
 
 def kill_as_it_books(rig: Rig) -> None:
