@@ -14,10 +14,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from tallygate.proxy.provider_paths import provider_of_host
+from tallygate.proxy.wire import mapping_of
 
 _REFRESH_S: Final = 10.0
 _ENDINGS: Final = ("_API_BASE", "_BASE_URL", "_ENDPOINT")
@@ -57,11 +58,11 @@ def _addresses() -> Iterator[str]:
     proxy_server = sys.modules.get("litellm.proxy.proxy_server")
     router = getattr(proxy_server, "llm_router", None)
     for deployment in getattr(router, "model_list", None) or ():
-        yield from _texts(_mapping(deployment).get("litellm_params"))
+        yield from _texts(mapping_of(deployment).get("litellm_params"))
     yield from _texts(getattr(router, "assistants_config", None))
     for module in ("openai_files_endpoints.files_endpoints", "fine_tuning_endpoints.endpoints"):
         yield from _settings_of(module)
-    for endpoint in _mapping(getattr(proxy_server, "general_settings", None)).get(
+    for endpoint in mapping_of(getattr(proxy_server, "general_settings", None)).get(
         "pass_through_endpoints", ()
     ):
         yield from _texts(endpoint)
@@ -83,7 +84,3 @@ def _texts(value: object, depth: int = 3) -> Iterator[str]:
     elif isinstance(value, (list, tuple)) and depth:
         for inner in value:
             yield from _texts(inner, depth - 1)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

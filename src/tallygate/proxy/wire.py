@@ -241,7 +241,6 @@ def _metadata(params: Mapping[str, Any], state: CallState | None = None) -> Mapp
 
 def mapping_of(value: object) -> Mapping[str, Any]:
     """Read what should be a mapping; anything else is an empty one."""
-    """Read what should be a mapping; anything else is an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
