@@ -26,8 +26,7 @@ from tallygate.application.ports import (
     SpoolReader,
 )
 from tallygate.application.pricing import price_of
-from tallygate.domain.kernel.digests import digest_of_bytes
-from tallygate.domain.kernel.ids import uuid7
+from tallygate.domain.kernel.ids import uuid7_named
 from tallygate.domain.ledger.events import (
     Entry,
     Event,
@@ -240,10 +239,9 @@ def _is_booked_as_unknown(event: Event, lines: Lines) -> bool:
 def _correction_of(event: Event) -> Event:
     assert event.outcome is not None, event.event_id
     # From the id that it corrects, so that the same settlement is the same correction again.
-    entropy = bytes.fromhex(digest_of_bytes(event.event_id.encode()).rpartition(":")[2])[:8]
     return replace(
         event,
-        event_id=uuid7(event.outcome.settled_at_ns, entropy),
+        event_id=uuid7_named(event.outcome.settled_at_ns, event.event_id),
         kind=EventKind.CORRECTION,
         corrects_event_id=event.event_id,
     )

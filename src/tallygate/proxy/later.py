@@ -20,8 +20,7 @@ from typing import Any, Final
 
 import orjson
 
-from tallygate.domain.kernel.digests import digest_of_bytes
-from tallygate.domain.kernel.ids import uuid7
+from tallygate.domain.kernel.ids import uuid7_named
 from tallygate.domain.kernel.instants import NS_PER_SECOND
 from tallygate.domain.ledger.events import (
     AttemptFacts,
@@ -222,8 +221,8 @@ class Later:
     ) -> None:
         if key in self._written:
             return
-        entropy = bytes.fromhex(digest_of_bytes(key.encode()).rpartition(":")[2])[:8]
-        event = _usage_event(caused_by, uuid7(at_ns, entropy), at_ns, outcome, operation, call_type)
+        event_id = uuid7_named(at_ns, key)
+        event = _usage_event(caused_by, event_id, at_ns, outcome, operation, call_type)
         if self._recorder.write(lambda: self._recorder.line.record_usage(event)):
             self._remember(key)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallygate.domain.kernel.ids import ns_of_uuid7, uuid7
+from tallygate.domain.kernel.ids import ns_of_uuid7, uuid7, uuid7_named
 
 instants = st.integers(min_value=0, max_value=(1 << 48) * 1_000_000 - 1)
 entropies = st.binary(min_size=8, max_size=8)
@@ -48,3 +48,16 @@ def test_ids_of_one_instant_differ_by_their_randomness(
 def test_eight_random_bytes_are_asked_for(entropy: bytes) -> None:
     with pytest.raises(AssertionError):
         uuid7(0, entropy)
+
+
+@given(at_ns=instants, one=st.text(), other=st.text())
+def test_a_name_has_one_id_at_an_instant(at_ns: int, one: str, other: str) -> None:
+    assert (uuid7_named(at_ns, one) == uuid7_named(at_ns, other)) == (one == other)
+    assert ns_of_uuid7(uuid7_named(at_ns, one)) == at_ns - at_ns % 1_000_000
+
+
+def test_the_id_of_a_name_stays_what_ledgers_hold() -> None:
+    assert (
+        uuid7_named(1_750_000_000_123_456_789, "batch_1\ngpt-5.4\n0")
+        == "01977420-dc7b-774f-866b-5683da3f5e0f"
+    )

@@ -7,6 +7,7 @@ Source  RFC 9562, section 5.7; the 12 bits after the milliseconds hold the fract
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 
 _NS_PER_MS = 1_000_000
@@ -25,6 +26,11 @@ def uuid7(at_ns: int, entropy: bytes) -> str:
     value |= 0b10 << 62
     value |= random_bits
     return str(uuid.UUID(int=value))
+
+
+def uuid7_named(at_ns: int, name: str) -> str:
+    """Make the one id that a name has at an instant, the same whoever makes it."""
+    return uuid7(at_ns, hashlib.sha256(name.encode()).digest()[:8])
 
 
 def ns_of_uuid7(text: str) -> int:
