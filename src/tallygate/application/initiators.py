@@ -17,9 +17,12 @@ from tallygate.application.ports import EventFilter
 from tallygate.domain.ledger.events import Event, EventKind, OwnershipFacts
 from tallygate.domain.usage.normalisers import SHORTEST
 
-_BATCH: Final = "acreate_batch"
+CREATES_BATCH: Final = "acreate_batch"
+"""Call type of a batch's usage too: it is part of what the creating call caused."""
+READ_BACK: Final = "aget_responses"
+"""Of an answer whose beginning the process that read it back has not seen."""
 BEGUN_BY: Final[Mapping[str, str]] = MappingProxyType(
-    {_BATCH: _BATCH, "aget_responses": "aresponses"}
+    {CREATES_BATCH: CREATES_BATCH, READ_BACK: "aresponses"}
 )
 """Call type of usage that comes later, and of the call that began what it is of."""
 INITIATOR_UNKNOWN: Final = "initiator_unknown"
@@ -71,13 +74,13 @@ def _is_billed_otherwise(event: Event, beside: Iterable[Event], lines: Lines) ->
         for other in beside
     ):
         return True
-    named = {"response_id": batch_id, "call_type": _BATCH, "kind": EventKind.USAGE.value}
+    named = {"response_id": batch_id, "call_type": CREATES_BATCH, "kind": EventKind.USAGE.value}
     booked = next(iter(lines.rows(EventFilter(equals=named, limit=1))), None)
     return booked is not None and _is_sum(booked["usage"]) != is_sum
 
 
 def _batch_of(event: Event) -> str | None:
-    is_usage = event.kind is EventKind.USAGE and event.call.call_type == _BATCH
+    is_usage = event.kind is EventKind.USAGE and event.call.call_type == CREATES_BATCH
     return event.outcome.response_id if is_usage and event.outcome else None
 
 

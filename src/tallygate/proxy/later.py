@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import orjson
 
+from tallygate.application.initiators import CREATES_BATCH, READ_BACK
 from tallygate.domain.kernel.ids import uuid7_named
 from tallygate.domain.kernel.instants import NS_PER_SECOND
 from tallygate.domain.ledger.events import (
@@ -37,13 +38,8 @@ from tallygate.proxy.recorder import Recorder
 from tallygate.proxy.state import Attempt, Batch, CallState
 from tallygate.proxy.usage import counts_in, part_of, usage_format_of, usage_of
 
-CREATES_BATCH: Final = "acreate_batch"
-"""Call type of a batch's usage too: it is part of what the creating call caused."""
-
 UNNAMED_MODEL: Final = "input_audio_transcription"
 """Stands for the model that writes down what a session hears; no price list has it."""
-READ_BACK: Final = "aget_responses"
-"""Of an answer whose beginning this process has not seen; the drain looks for it."""
 _KEPT: Final = 10_000
 _ENDED_BADLY: Final = frozenset({"failed", "cancelled", "expired", "incomplete"})
 _UNDER_WAY: Final = frozenset({"queued", "in_progress"})
@@ -105,7 +101,7 @@ class Later:
                 SHORTEST: min(group.lengths),
                 LONGEST: max(group.lengths),
             }
-            outcome = self._outcome(batch, model, usage, group.usage_format)
+            outcome = self._reported(batch.batch_id, model, usage, group.usage_format)
             key = "\n".join((batch.batch_id, model, str(length), *words))
             self._write_batch(batch, key, outcome)
         if groups:
@@ -124,7 +120,7 @@ class Later:
         sums[RECORDS] = counts if isinstance(counts, int) else 0
         # How long each was is not known; the two ends of the range are then far apart.
         sums[LONGEST] = int(usage.get("prompt_tokens") or usage.get("input_tokens") or 0)
-        batch.sum_of_litellm = self._outcome(batch, model, sums, usage_format_of(usage))
+        batch.sum_of_litellm = self._reported(batch.batch_id, model, sums, usage_format_of(usage))
         self._recorder.lingering.add(state)
 
     def write_sums(self, state: CallState) -> None:
@@ -146,16 +142,9 @@ class Later:
             return False
         if response_id is None or not isinstance(at_s, (int, float)):
             return False
-        model = part_of(response, "model")
-        outcome = Outcome(
-            status=Status.OK,
-            settled_at_ns=self._recorder.now_ns(),
-            response_model=model if isinstance(model, str) else None,
-            response_id=response_id,
-            usage_source=UsageSource.REPORTED,
-            usage=usage,
-            usage_format=usage_format_of(usage),
-        )
+        given = part_of(response, "model")
+        model = given if isinstance(given, str) else None
+        outcome = self._reported(response_id, model, usage, usage_format_of(usage))
         at_ns = int(at_s) * NS_PER_SECOND
         began, call_type = self._made.get(response_id), None  # who asked for it pays for it
         if began is None and attempt.facts is not None:
@@ -181,27 +170,25 @@ class Later:
         counts = counts_in(usage)
         if attempt.event is None or attempt.event.attempt is None or counts is None:
             return
-        now_ns = self._recorder.now_ns()
-        outcome = Outcome(
-            status=Status.OK,
-            settled_at_ns=now_ns,
-            usage_source=UsageSource.REPORTED,
-            usage=counts,
-            usage_format=usage_format,
-        )
-        if usage_format == "openai_audio":  # by a model that the session names, the turn does not
-            outcome = replace(outcome, response_model=UNNAMED_MODEL)
-        event = _usage_event(attempt.event, self._recorder.line.new_id(), now_ns, outcome)
+        # What is heard is written down by a model that the session names, the turn does not.
+        model = UNNAMED_MODEL if usage_format == "openai_audio" else None
+        outcome = self._reported(None, model, counts, usage_format)
+        event_id, at_ns = self._recorder.line.new_id(), outcome.settled_at_ns
+        event = _usage_event(attempt.event, event_id, at_ns, outcome)
         self._recorder.write(lambda: self._recorder.line.record_usage(event))
 
-    def _outcome(
-        self, batch: Batch, model: str | None, usage: dict[str, Any], usage_format: str
+    def _reported(
+        self,
+        response_id: str | None,
+        model: str | None,
+        usage: Mapping[str, Any],
+        usage_format: str,
     ) -> Outcome:
         return Outcome(
             status=Status.OK,
             settled_at_ns=self._recorder.now_ns(),
             response_model=model,
-            response_id=batch.batch_id,
+            response_id=response_id,
             usage_source=UsageSource.REPORTED,
             usage=usage,
             usage_format=usage_format,
