@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import time
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -14,13 +11,11 @@ from tallygate.application.ports import EventFilter
 from tallygate.bootstrap.books import open_ledger
 from tallygate.cli.failures import told
 from tallygate.cli.screen import screen
-from tallygate.domain.kernel.instants import NS_PER_SECOND
+from tallygate.cli.times import instant_of
 from tallygate.reports.events import events_table, write_csv, write_json
 from tallygate.settings import read_settings
 
 _SHOWN: Final = 50
-_AGO: Final = re.compile(r"([0-9]{1,6})([smhdw])")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 _COLUMNS: Final = {
     "team": ("owner_team", "Team that pays; '' for unattributed."),
@@ -42,22 +37,6 @@ _COLUMNS: Final = {
 """Option to column of the filter, and its help."""
 
 
-def _instant(_: click.Context, param: click.Parameter, text: str | None) -> int | None:
-    """Read a time as people write it, in UTC nanoseconds."""
-    if text is None:
-        return None
-    if ago := _AGO.fullmatch(text):
-        return time.time_ns() - int(ago[1]) * _SECONDS[ago[2]] * NS_PER_SECOND
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is no time; write 24h, 7d, 2026-11-21 or 2026-11-21T10:00:00Z.", param=param
-        ) from error
-    whole = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return int(whole.replace(microsecond=0).timestamp()) * NS_PER_SECOND + at.microsecond * 1000
-
-
 def _filter_options(command: Any) -> Any:  # noqa: ANN401 - click's own decorators
     for option, (_, help_text) in reversed(_COLUMNS.items()):
         command = click.option(f"--{option}", help=help_text)(command)
@@ -68,11 +47,11 @@ def _filter_options(command: Any) -> Any:  # noqa: ANN401 - click's own decorato
 @click.option(
     "--since",
     metavar="TIME",
-    callback=_instant,
+    callback=instant_of,
     help="24h, 7d, 2026-11-21 or 2026-11-21T10:00:00Z (UTC).",
 )
 @click.option(
-    "--until", metavar="TIME", callback=_instant, help="As --since; this instant is left out."
+    "--until", metavar="TIME", callback=instant_of, help="As --since; this instant is left out."
 )
 @click.option("--trace", help="Trace id.")
 @click.option("--call", help="Call id.")

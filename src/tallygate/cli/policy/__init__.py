@@ -1,0 +1,18 @@
+"""`tallygate policy`: one file per command."""
+
+from __future__ import annotations
+
+import click
+
+from tallygate.cli.policy.build import build
+from tallygate.cli.policy.check import check
+from tallygate.cli.policy.evaluate import evaluate
+
+
+@click.group()
+def policy() -> None:
+    """Check, build and ask the policies."""
+
+
+for command in (check, build, evaluate):
+    policy.add_command(command)

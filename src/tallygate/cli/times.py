@@ -1,0 +1,31 @@
+"""Times as people write them on the command line."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+
+from tallygate.domain.kernel.instants import NS_PER_SECOND
+
+_AGO: Final = re.compile(r"([0-9]{1,6})([smhdw])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def instant_of(_: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """Read a time as people write it, in UTC nanoseconds."""
+    if text is None:
+        return None
+    if ago := _AGO.fullmatch(text):
+        return time.time_ns() - int(ago[1]) * _SECONDS[ago[2]] * NS_PER_SECOND
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is no time; write 24h, 7d, 2026-11-21 or 2026-11-21T10:00:00Z.", param=param
+        ) from error
+    whole = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return int(whole.replace(microsecond=0).timestamp()) * NS_PER_SECOND + at.microsecond * 1000
