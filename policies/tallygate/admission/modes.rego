@@ -5,7 +5,8 @@
 #   A service's dated steps go before its fixed modes, so a rollout is merged in advance and
 #   starts without a deployment. Nobody reaches a lenient mode by naming a service, or leaving
 #   out an environment, that is not theirs: then the strictest mode they could be under counts.
-#   A mode that cannot be read is enforce.
+#   A canary enforces a share of the calls that would all be enforced, and spares the rest.
+#   A mode that cannot be read is enforce, and a canary that cannot be read spares nobody.
 # scope: package
 # schemas:
 #   - data.contract: schema.contract
@@ -40,13 +41,14 @@ _resolved := {"mode": "enforce", "source": "fallback"} if {
 
 # METADATA
 # title: The mode of one service in one environment
-of_service(service, environment) := {"mode": mode, "source": "schedule"} if {
-	mode := _scheduled(service, environment)
-} else := {"mode": mode, "source": "service_environment"} if {
-	mode := data.registry.services[service].modes[environment]
-} else := {"mode": mode, "source": "service"} if {
-	mode := data.registry.services[service].modes["default"]
-} else := _contract_mode
+# description: |
+#   The canary is looked at last. A call's bucket is its own, so that growing the share keeps
+#   enforced what was enforced; a retry is another call, and may be spared.
+of_service(service, environment) := {"mode": "report_only", "source": "canary"} if {
+	planned := _planned(service, environment)
+	planned.mode == "enforce"
+	question.call_bucket >= _canary(service, environment)
+} else := _planned(service, environment)
 
 # METADATA
 # title: The services whose modes this call could be under
@@ -76,6 +78,37 @@ default _unbound_mode := "enforce"
 
 _unbound_mode := data.contract.unbound.mode
 
+# What the entries say before the canary.
+_planned(service, environment) := {"mode": mode, "source": "schedule"} if {
+	steps := _steps(service, environment)
+	mode := _strictest({step.mode | some step in steps})
+} else := {"mode": mode, "source": "service_environment"} if {
+	mode := data.registry.services[service].modes[environment]
+} else := {"mode": mode, "source": "service"} if {
+	mode := data.registry.services[service].modes["default"]
+} else := _contract_mode
+
+# The percent of calls that are enforced where the mode is enforce. A scheduled mode has its step's
+# own canary, any other the service's; of two steps with one date the strict one counts.
+_canary(service, environment) := max({_enforced(step) | some step in steps}) if {
+	steps := _steps(service, environment)
+} else := _percent(share) if {
+	share := data.registry.services[service].canary[environment]
+} else := _percent(share) if {
+	share := data.registry.services[service].canary["default"]
+} else := 100
+
+_enforced(step) := 0 if {
+	step.mode == "report_only"
+} else := _percent(step.canary) if {
+	step.mode == "enforce"
+} else := 100
+
+_percent(share) := share if {
+	is_number(share)
+	share >= 0
+} else := 100
+
 _contract_mode := {"mode": mode, "source": "contract"} if {
 	mode := data.contract.modes["default"]
 } else := {"mode": "enforce", "source": "fallback"}
@@ -94,16 +127,14 @@ _environments := {question.environment} if {
 	binding.environment_allowed
 } else := binding.environments
 
-# The newest step that has started decides; of two with one date the strict one.
-_scheduled(service, environment) := mode if {
+# The steps that decide, the newest that have started; undefined without any.
+_steps(service, environment) := [step | some step in started; step.from == newest] if {
 	started := [step |
 		some step in data.registry.services[service].schedule
 		_started(step)
 		_covers(step, environment)
 	]
 	newest := max([step.from | some step in started])
-	modes := {step.mode | some step in started; step.from == newest}
-	mode := _strictest(modes)
 }
 
 _strictest(modes) := "report_only" if {

@@ -78,6 +78,19 @@ bucket := input.bucket if {
 }
 
 # METADATA
+# title: The call's own place in a share, 0 to 99
+# description: |
+#   A stable hash of the call's id, for canaries. The host leaves it out where no canary can
+#   matter; 0 is in every canary, so a call without one is enforced.
+default call_bucket := 0
+
+call_bucket := input.call_bucket if {
+	is_number(input.call_bucket)
+	input.call_bucket >= 0
+	input.call_bucket < 100
+}
+
+# METADATA
 # title: The instant of the call
 # description: The end of time when it cannot be read, so that every override has expired.
 default now := "9999-12-31T23:59:59Z" # instants.forever; a default is a literal
@@ -87,7 +100,7 @@ now := input.now if instants.readable(input.now)
 # METADATA
 # title: What cannot be read, though nothing can be decided without it
 # description: Anything in this set means enforce and refuse.
-unreadable := {"contract", "input.bucket", "input.now"} - _readable
+unreadable := ({"contract", "input.bucket", "input.now"} - _readable) | _misread
 
 # METADATA
 # title: One notice for each thing that cannot be read
@@ -100,4 +113,10 @@ _readable contains "input.now" if now == input.now
 _readable contains "contract" if {
 	is_object(data.contract.fields)
 	some _ in data.contract.required["default"]
+}
+
+# It may be absent, but what is there must be one.
+_misread contains "input.call_bucket" if {
+	some "call_bucket", value in input
+	value != call_bucket
 }
