@@ -85,6 +85,7 @@ def good_questions(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                     "malformed": [],
                     "principal": {"team": "", "key": "", place: principal},
                     "bucket": 17,
+                    "call_bucket": 57,
                     "now": "2026-11-21T10:00:00Z",
                 }
 
@@ -127,6 +128,7 @@ def _change(
         case 6:
             question["now"] = _near(dice, instants) if dice.random() < 0.8 else _odd(dice)
             question["bucket"] = dice.choice([0, 24, 25, 99, *ODD_VALUES])
+            question["call_bucket"] = dice.choice([0, 9, 10, 49, 50, 99, *ODD_VALUES])
         case 7:
             name = dice.choice(["team", "key", "org"])
             _put(question, "principal", name, dice.choice([*known, "", _odd(dice)]))

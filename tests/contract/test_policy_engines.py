@@ -192,6 +192,27 @@ VARIANTS: dict[str, Callable[[dict[str, Any]], object]] = {
         data["contract"].update(unbound={"mode": "by_service", "services": ["billing-bot"]}),
         data["registry"].update(principals={}),
     ),
+    "canaries everywhere": lambda data: [
+        service.update(modes={"default": "enforce"}, canary={"default": 30, "prod": share})
+        for service, share in zip(
+            data["registry"]["services"].values(), [0, 10, 50, 100, "10", None, -1], strict=True
+        )
+    ],
+    "canaries in every step": lambda data: [
+        service.update(
+            schedule=[
+                {"from": "2026-01-01T00:00:00Z", "mode": "enforce", "canary": 30},
+                {"from": "2026-06-01T00:00:00Z", "mode": "enforce", "percent": 50, "canary": 50},
+                {"from": "2026-06-01T00:00:00Z", "mode": mode, "canary": share},
+            ]
+        )
+        for service, mode, share in zip(
+            data["registry"]["services"].values(),
+            ["enforce", "report_only", "enfroce", None, "enforce", "enforce", "enforce"],
+            [10, 0, 0, 0, "10", None, {}],
+            strict=True,
+        )
+    ],
     "all quarantine": lambda data: [
         service.update(on_violation="quarantine", modes={"default": "enforce"})
         for service in data["registry"]["services"].values()

@@ -48,7 +48,12 @@ from tallygate.domain.ledger.events import (
 from tallygate.domain.policy.blind import decide_blind
 from tallygate.domain.policy.decision import Action, Decision, Mode, decision_from_answer
 from tallygate.domain.policy.memory import RememberedDecisions
-from tallygate.domain.policy.question import CallShape, question_about
+from tallygate.domain.policy.question import (
+    CallShape,
+    call_bucket_of,
+    question_about,
+    with_call_bucket,
+)
 from tallygate.domain.policy.refusal import Refusal, no_room, refusal_of, route_unknown, unavailable
 from tallygate.domain.policy.repetition import Repetition
 from tallygate.errors import SpoolError, SpoolFull
@@ -131,7 +136,12 @@ class RequestLine:
         policy, unclaimed = self.policy, Ownership({}, {}, (), ())
         binding = policy.registry.binding_of(request.principal)
         decision = decide_blind(
-            unclaimed, binding, policy.contract, policy.registry, self.clock.now_ns()
+            unclaimed,
+            binding,
+            policy.contract,
+            policy.registry,
+            self.clock.now_ns(),
+            call_bucket_of(request.call_id),
         )
         facts = decision_facts(self.new_id(), UNAVAILABLE, decision, policy.engine.revision, 0)
         admission = Admission(
@@ -221,6 +231,7 @@ class RequestLine:
     def _decide(
         self, policy: PolicyInForce, request: CallRequest, ownership: Ownership, at_ns: int
     ) -> tuple[Decision, str]:
+        call_bucket = call_bucket_of(request.call_id)
         question = question_about(
             request.shape,
             ownership,
@@ -229,6 +240,9 @@ class RequestLine:
             policy.contract,
             policy.registry,
             at_ns,
+        )
+        question = with_call_bucket(
+            question, call_bucket, request.principal, policy.contract, policy.registry
         )
         revision = policy.engine.revision
         if policy.is_remembered:
@@ -239,7 +253,9 @@ class RequestLine:
             decision = decision_from_answer(policy.engine.decide(question))
         except Exception:  # noqa: BLE001 - whatever fails here, the answer is the blind one
             binding = policy.registry.binding_of(request.principal)
-            blind = decide_blind(ownership, binding, policy.contract, policy.registry, at_ns)
+            blind = decide_blind(
+                ownership, binding, policy.contract, policy.registry, at_ns, call_bucket
+            )
             return blind, UNAVAILABLE
         if policy.is_remembered:
             self.memory.remember(revision, question, decision, decision.valid_until)

@@ -18,7 +18,7 @@ from tallygate.domain.attribution.propagation import Trace
 from tallygate.domain.kernel.instants import NS_PER_SECOND, ns_from_text
 from tallygate.domain.policy.blind import decide_blind
 from tallygate.domain.policy.decision import Action, Decision, Mode
-from tallygate.domain.policy.question import CallShape, question_about
+from tallygate.domain.policy.question import CallShape, question_about, with_call_bucket
 
 NOW: Final = "2026-11-21T10:00:00Z"
 EARLIER: Final = "2026-10-01T00:00:00Z"
@@ -39,6 +39,7 @@ def decided(
     contract: dict[str, Any] | None = None,
     registry: dict[str, Any] | None = None,
     now: str = NOW,
+    call_bucket: int | None = None,
 ) -> Decision:
     known = a_registry(**registry or {})
     return decide_blind(
@@ -47,6 +48,7 @@ def decided(
         a_contract(**contract or {}),
         known,
         ns_from_text(now),
+        call_bucket,
     )
 
 
@@ -280,6 +282,49 @@ def test_where_no_service_is_known_the_contracts_default_holds(default: str, mod
     assert decision.mode is mode
 
 
+CANARY: Final = {"modes": {"prod": "enforce"}, "canary": {"default": 30, "prod": 10}}
+
+
+@pytest.mark.parametrize(
+    ("service", "call_bucket", "mode"),
+    [
+        pytest.param(CANARY, None, Mode.ENFORCE, id="a call without a bucket"),
+        pytest.param(CANARY, 9, Mode.ENFORCE, id="in the share"),
+        pytest.param(CANARY, 10, Mode.REPORT_ONLY, id="out of it"),
+        pytest.param({**CANARY, "canary": {"default": 30}}, 29, Mode.ENFORCE, id="in the default"),
+        pytest.param(
+            {**CANARY, "canary": {"default": 30}}, 30, Mode.REPORT_ONLY, id="out of the default"
+        ),
+        pytest.param({**CANARY, "canary": {"staging": 0}}, 99, Mode.ENFORCE, id="elsewhere"),
+        pytest.param({**CANARY, "modes": {"prod": "off"}}, 99, Mode.ENFORCE, id="unreadable"),
+        pytest.param(
+            {**CANARY, "schedule": [{"from": EARLIER, "mode": "enforce"}]},
+            99,
+            Mode.ENFORCE,
+            id="a step without a canary",
+        ),
+        pytest.param(
+            {**CANARY, "schedule": [{"from": EARLIER, "mode": "enforce", "canary": 50}]},
+            49,
+            Mode.ENFORCE,
+            id="in the step's share",
+        ),
+        pytest.param(
+            {**CANARY, "schedule": [{"from": EARLIER, "mode": "enforce", "canary": 50}]},
+            50,
+            Mode.REPORT_ONLY,
+            id="out of the step's share",
+        ),
+    ],
+)
+def test_a_canary_is_kept_while_nobody_can_ask(
+    service: dict[str, Any], call_bucket: int | None, mode: Mode
+) -> None:
+    services = {"support-assistant": service}
+
+    assert decided(PROD, registry={"services": services}, call_bucket=call_bucket).mode is mode
+
+
 STEPPED: Final = {
     **REGISTRY["services"],
     "stepped": {
@@ -291,6 +336,17 @@ STEPPED: Final = {
             {"from": NOW, "mode": "report_only", "environment": "staging"},
             {"from": LATER, "mode": "enforce", "percent": 10},
             {"from": LATER, "mode": "report_only", "percent": 90},
+        ],
+    },
+    "shared": {
+        "owner_team": "team-support",
+        "modes": {"default": "enforce"},
+        "canary": {"default": 30, "prod": 10},
+        "schedule": [
+            {"from": EARLIER, "mode": "enforce", "percent": 40, "canary": 50},
+            {"from": NOW, "mode": "enforce", "percent": 70, "canary": 20},
+            {"from": NOW, "mode": "enforce", "percent": 20, "canary": 60},
+            {"from": LATER, "mode": "report_only", "percent": 10},
         ],
     },
 }
@@ -309,6 +365,7 @@ REGISTERED: Final = {
         "teams": {
             **REGISTRY["principals"]["teams"],
             "llm-stepped": {"team": "team-support", "services": ["stepped", "support-digest"]},
+            "llm-shared": {"team": "team-support", "services": ["shared", "support-digest"]},
         },
         "keys": REGISTRY["principals"]["keys"],
     },
@@ -354,6 +411,7 @@ callers = st.builds(
     principal=callers,
     moment=st.sampled_from([LONG_AGO, EARLIER, NOW, LATER]),
     seconds=st.integers(-1, 1),
+    call_bucket=st.sampled_from([None, 0, 9, 10, 19, 20, 29, 30, 49, 50, 59, 60, 99]),
 )
 def test_the_blind_gate_is_never_laxer_than_the_policy(
     engines: list[EmbeddedEngine],
@@ -362,6 +420,7 @@ def test_the_blind_gate_is_never_laxer_than_the_policy(
     principal: Principal,
     moment: str,
     seconds: int,
+    call_bucket: int | None,
 ) -> None:
     contract, registry = contract_from_data(CONTRACTS[which]), registry_from_data(REGISTERED)
     at_ns = ns_from_text(moment) + seconds * NS_PER_SECOND
@@ -369,8 +428,11 @@ def test_the_blind_gate_is_never_laxer_than_the_policy(
     trace = Trace("tr", "received", "1" * 32)
     question = question_about(call, ownership, trace, principal, contract, registry, at_ns)
 
+    if call_bucket is not None:
+        question = with_call_bucket(question, call_bucket, principal, contract, registry)
     answer = engines[which].decide(question)
-    blind = decide_blind(ownership, registry.binding_of(principal), contract, registry, at_ns)
+    binding = registry.binding_of(principal)
+    blind = decide_blind(ownership, binding, contract, registry, at_ns, call_bucket)
 
     if answer["mode"] == "enforce":
         assert blind.mode is Mode.ENFORCE, answer["mode_source"]

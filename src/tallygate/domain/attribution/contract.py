@@ -127,6 +127,8 @@ class Registry:
     """Model name to its group."""
     own_calls: Mapping[str, str] = field(default_factory=dict)
     """Ownership of what LiteLLM does on its own account, such as health checks."""
+    canaries: frozenset[str] = frozenset()
+    """The services that have a canary, of their own or in a step of the schedule."""
 
     def binding_of(self, principal: Principal) -> Binding | None:
         """Find the key's own binding, else its team's."""
@@ -187,6 +189,7 @@ def registry_from_data(data: Mapping[str, Any]) -> Registry:
             for model in models
         },
         own_calls=dict(data.get("own_calls", {})),
+        canaries=frozenset(name for name, entry in services.items() if _has_canary(entry)),
     )
 
 
@@ -207,6 +210,10 @@ def _field(name: str, spec: Mapping[str, Any]) -> FieldSpec:
             metadata=tuple(raw.get("metadata", ())),
         ),
     )
+
+
+def _has_canary(service: Mapping[str, Any]) -> bool:
+    return "canary" in service or any("canary" in step for step in service.get("schedule", ()))
 
 
 def _lower(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:

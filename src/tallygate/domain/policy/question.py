@@ -17,6 +17,7 @@ from tallygate.domain.attribution.contract import Contract, FieldKind, Principal
 from tallygate.domain.attribution.ownership import Ownership
 from tallygate.domain.attribution.propagation import Trace
 from tallygate.domain.kernel.instants import text_from_ns
+from tallygate.domain.policy.reach import canary_matters
 
 OTHER_GROUP: Final = "other"
 _BUCKETS: Final = 100
@@ -48,7 +49,7 @@ def question_about(
     registry: Registry,
     at_ns: int,
 ) -> dict[str, Any]:
-    """Build the input document of `tallygate/admission/decision`."""
+    """Build the input document of `tallygate/admission/decision`, without the call's bucket."""
     shown = {
         name: ownership.values[name]
         for name, spec in contract.fields.items()
@@ -82,6 +83,20 @@ def question_about(
     }
 
 
+def with_call_bucket(
+    question: dict[str, Any],
+    call_bucket: int,
+    principal: Principal,
+    contract: Contract,
+    registry: Registry,
+) -> dict[str, Any]:
+    """Add the call's own bucket where a canary can matter, and nowhere else."""
+    binding = registry.binding_of(principal)
+    if canary_matters(question["ownership"], binding, contract, registry):
+        return {**question, "call_bucket": call_bucket}
+    return question
+
+
 def _group_of(call: CallShape, registry: Registry) -> str:
     """Return the group of every model that may answer; of several groups, none can be promised."""
     names = (call.model or "", *call.other_models)
@@ -93,3 +108,8 @@ def bucket_of(service: str, workflow_id: str) -> int:
     """0 to 99, stable for a service's workflow, so that a refused client cannot retry into luck."""
     digest = hashlib.sha256(f"{service}\0{workflow_id}".encode()).digest()
     return int.from_bytes(digest[:8]) % _BUCKETS
+
+
+def call_bucket_of(call_id: str) -> int:
+    """0 to 99, stable for a call; a retry is another call, and may have another one."""
+    return int.from_bytes(hashlib.sha256(call_id.encode()).digest()[:8]) % _BUCKETS
