@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from tallygate.application.canary_check import review_canaries
 from tallygate.application.override_check import review_overrides
 from tallygate.application.policy_review import (
     MODES,
@@ -40,6 +41,7 @@ def check_policies(documents: Mapping[str, Source], now: str) -> tuple[Problem, 
     review = Review(documents, now)
     _contract(review)
     _registry(review)
+    review_canaries(review)
     review_overrides(review)
     return tuple(review.problems)
 

@@ -1,0 +1,50 @@
+"""Canaries: that each one shares something, and names an environment that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tallygate.application.policy_review import Path, Review, list_of, mapping_of
+
+_CODE: Final = "canary_unused"
+
+
+def review_canaries(review: Review) -> None:
+    """Judge the canary of each service and of each step of its schedule."""
+    for service, entry in review.entries("registry", "services"):
+        path: Path = ("services", service)
+        _by_environment(review, (*path, "canary"), entry)
+        for index, step in enumerate(map(mapping_of, list_of(entry.get("schedule")))):
+            if "canary" in step and step.get("mode") == "report_only":
+                review.say(
+                    "registry",
+                    (*path, "schedule", index, "canary"),
+                    _CODE,
+                    "the step is report_only, so there is nothing to share.",
+                    "Remove it, or make the step enforce.",
+                    "warning",
+                )
+
+
+def _by_environment(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
+    environments = mapping_of(review.at("registry", "environments"))
+    canary = mapping_of(entry.get("canary"))
+    modes = mapping_of(entry.get("modes"))
+    fallback = modes.get("default", review.at("contract", "modes", "default"))
+    for name in canary:
+        if name == "default":
+            covered = [other for other in environments if other not in canary]
+        elif review.known("registry", (*path, name), name, environments, "environment"):
+            covered = [name]
+        else:
+            continue
+        if not any(modes.get(other, fallback) == "enforce" for other in covered):
+            review.say(
+                "registry",
+                (*path, name),
+                _CODE,
+                "the service's modes enforce nothing there, so there is nothing to share.",
+                "A canary counts for `modes`; a step of the schedule takes one of its own.",
+                "warning",
+            )
