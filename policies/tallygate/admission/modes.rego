@@ -44,11 +44,9 @@ _resolved := {"mode": "enforce", "source": "fallback"} if {
 # description: |
 #   The canary is looked at last. A call's bucket is its own, so that growing the share keeps
 #   enforced what was enforced; a retry is another call, and may be spared.
-of_service(service, environment) := {"mode": "report_only", "source": "canary"} if {
+of_service(service, environment) := _shared(planned, service, environment) if {
 	planned := _planned(service, environment)
-	planned.mode == "enforce"
-	question.call_bucket >= _canary(service, environment)
-} else := _planned(service, environment)
+}
 
 # METADATA
 # title: The services whose modes this call could be under
@@ -77,6 +75,11 @@ _fixed_for_unbound if {
 default _unbound_mode := "enforce"
 
 _unbound_mode := data.contract.unbound.mode
+
+_shared(planned, service, environment) := {"mode": "report_only", "source": "canary"} if {
+	planned.mode == "enforce"
+	question.call_bucket >= _canary(service, environment)
+} else := planned
 
 # What the entries say before the canary.
 _planned(service, environment) := {"mode": mode, "source": "schedule"} if {
