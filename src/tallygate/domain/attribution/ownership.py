@@ -111,16 +111,32 @@ def resolve_ownership(
         found.add_rank(source, candidates)
     if reader.baggage_unreadable:
         found.malformed.add(BAGGAGE)
-    found.fill(Source.BINDING, _bound(registry.binding_of(principal)))
-    service = found.values.get("service", "")
-    defaults = registry.service_defaults.get(service, {})
-    found.fill(Source.DEFAULT, {k: v for k, v in defaults.items() if k in contract.fields})
-    return Ownership(
+    claimed = Ownership(
         values=found.values,
         sources=found.sources,
         conflicts=tuple(sorted(found.conflicts)),
         malformed=tuple(sorted(found.malformed)),
     )
+    return with_registered(claimed, contract, registry, principal)
+
+
+def with_registered(
+    claimed: Ownership, contract: Contract, registry: Registry, principal: Principal
+) -> Ownership:
+    """Fill in what nobody claimed: what the registry binds, then its service's defaults."""
+    values, sources = dict(claimed.values), dict(claimed.sources)
+    hidden = {*claimed.conflicts, *claimed.malformed}
+
+    def fill(source: Source, known: Mapping[str, str]) -> None:
+        for name, value in known.items():
+            if name not in values and name not in hidden:
+                values[name] = value
+                sources[name] = source
+
+    fill(Source.BINDING, _bound(registry.binding_of(principal)))
+    defaults = registry.service_defaults.get(values.get("service", ""), {})
+    fill(Source.DEFAULT, {k: v for k, v in defaults.items() if k in contract.fields})
+    return Ownership(values, sources, claimed.conflicts, claimed.malformed)
 
 
 class _Findings:
@@ -148,12 +164,6 @@ class _Findings:
                 self.conflicts.add(name)
             else:
                 self.values[name] = values.pop()
-                self.sources[name] = source
-
-    def fill(self, source: Source, values: Mapping[str, str]) -> None:
-        for name, value in values.items():
-            if not (name in self.values or name in self.conflicts or name in self.malformed):
-                self.values[name] = value
                 self.sources[name] = source
 
 
