@@ -6,8 +6,9 @@ Shapes  Domain objects of the gate -> the records of domain/ledger/events.py. No
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from tallygate.domain.attribution.contract import Binding, Principal
 from tallygate.domain.attribution.ownership import Claims, Ownership
@@ -47,8 +48,23 @@ class CallRequest:
     """Whether LiteLLM makes it on its own account, without a client."""
 
 
+@dataclass(frozen=True, slots=True)
+class AskedAbout:
+    """What a decision was about, to be asked again; without an input where none can be kept."""
+
+    call_bucket: int
+    digest: str | None = None
+    recorded: Mapping[str, Any] | None = None
+    """The recorded input that the digest is of."""
+
+
 def decision_facts(
-    decision_id: str, status: str, decision: Decision, revision: str, latency_us: int
+    decision_id: str,
+    status: str,
+    decision: Decision,
+    revision: str,
+    latency_us: int,
+    asked: AskedAbout,
 ) -> DecisionFacts:
     """Note what the policy answered, or the blind gate in its place."""
     return DecisionFacts(
@@ -65,6 +81,8 @@ def decision_facts(
         notices=tuple({"code": n.code, "subject": n.subject} for n in decision.notices),
         policy_revision=revision,
         latency_us=latency_us,
+        input_digest=asked.digest,
+        call_bucket=asked.call_bucket,
     )
 
 
@@ -89,6 +107,12 @@ def call_facts(request: CallRequest, ownership: Ownership, binding: Binding | No
     )
 
 
+def unaccepted_fields(decision: Decision) -> set[str]:
+    """Name the fields whose value the policy did not accept, excused or not."""
+    unaccepted = {v.field for v in decision.violations if v.code in _NOT_ACCEPTED}
+    return unaccepted | {w.field for w in decision.waived if w.code in _NOT_ACCEPTED}
+
+
 def ownership_facts(ownership: Ownership, decision: Decision) -> OwnershipFacts:
     """
     Note who pays, which is the policy's to say, and beside it what was claimed.
@@ -96,8 +120,7 @@ def ownership_facts(ownership: Ownership, decision: Decision) -> OwnershipFacts:
     A value that the policy did not accept could be anything, a name or a key among it, and an
     event is for ever: the violation says which field it was, the value goes no further.
     """
-    rejected = {v.field for v in decision.violations if v.code in _NOT_ACCEPTED}
-    rejected |= {w.field for w in decision.waived if w.code in _NOT_ACCEPTED}
+    rejected = unaccepted_fields(decision)
     values = {name: value for name, value in ownership.values.items() if name not in rejected}
     derived = decision.ownership
     return OwnershipFacts(

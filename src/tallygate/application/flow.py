@@ -14,17 +14,19 @@ Errors  `admit` never raises for what a caller sent or for a policy that fails: 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from tallygate.application.facts import (
+    AskedAbout,
     CallRequest,
     call_facts,
     decision_facts,
     ownership_facts,
 )
+from tallygate.application.inputs_kept import InputsKept, asked_about
 from tallygate.application.ports import Clock, PolicyEngine, Spool
 from tallygate.domain.attribution.contract import Binding, Contract, Registry
 from tallygate.domain.attribution.ownership import (
@@ -81,6 +83,8 @@ class Admission:
     call: CallFacts
     ownership: OwnershipFacts
     decision: DecisionFacts
+    recorded: Mapping[str, Any] | None = None
+    """What was asked about, of which the decision names the digest."""
     refusal: Refusal | None = None
 
     @property
@@ -102,6 +106,7 @@ class RequestLine:
         default_factory=lambda: RememberedDecisions(capacity=4096)
     )
     refusals: Repetition[Event] = field(default_factory=Repetition)
+    inputs: InputsKept = field(default_factory=InputsKept)
     uncounted: int = 0
     """Attempts that passed without a record, because the contract says so when there is no room."""
     unopened: set[str] = field(default_factory=set)
@@ -116,7 +121,16 @@ class RequestLine:
         )
         decision, status = self._decide(policy, request, ownership, began_ns)
         took_us = (self.clock.now_ns() - began_ns) // 1000
-        facts = decision_facts(self.new_id(), status, decision, policy.engine.revision, took_us)
+        asked = asked_about(
+            request,
+            ownership,
+            decision,
+            policy.contract,
+            policy.registry,
+            is_blind=status == UNAVAILABLE,
+        )
+        revision = policy.engine.revision
+        facts = decision_facts(self.new_id(), status, decision, revision, took_us, asked)
         binding = policy.registry.binding_of(request.principal)
         refusal = self._refusal(request.shape, decision, facts, ownership, binding)
         if refusal is not None:
@@ -125,6 +139,7 @@ class RequestLine:
             call=call_facts(request, ownership, binding),
             ownership=ownership_facts(ownership, decision),
             decision=facts,
+            recorded=asked.recorded,
             refusal=refusal,
         )
         if refusal is not None:
@@ -143,7 +158,9 @@ class RequestLine:
             self.clock.now_ns(),
             call_bucket_of(request.call_id),
         )
-        facts = decision_facts(self.new_id(), UNAVAILABLE, decision, policy.engine.revision, 0)
+        revision = policy.engine.revision
+        asked = AskedAbout(call_bucket_of(request.call_id))  # the claims were not read
+        facts = decision_facts(self.new_id(), UNAVAILABLE, decision, revision, 0, asked)
         admission = Admission(
             call=call_facts(request, unclaimed, binding),
             ownership=ownership_facts(unclaimed, decision),
@@ -166,12 +183,23 @@ class RequestLine:
             )
         decision, status = self._decide(policy, request, ownership, began_ns)
         took_us = (self.clock.now_ns() - began_ns) // 1000
-        facts = decision_facts(self.new_id(), status, decision, policy.engine.revision, took_us)
+        asked = asked_about(
+            request,
+            ownership,
+            decision,
+            policy.contract,
+            policy.registry,
+            is_blind=status == UNAVAILABLE,
+            is_observed=True,
+        )
+        revision = policy.engine.revision
+        facts = decision_facts(self.new_id(), status, decision, revision, took_us, asked)
         binding = policy.registry.binding_of(request.principal)
         return Admission(
             call=call_facts(request, ownership, binding),
             ownership=ownership_facts(ownership, decision),
             decision=replace(facts, action=Action.ADMIT.value, mode_source=OBSERVED),
+            recorded=asked.recorded,
         )
 
     def open(self, admission: Admission, attempt: AttemptFacts) -> Event:
@@ -180,7 +208,7 @@ class RequestLine:
         # Under `refuse` a call is admitted while there is room, and nothing holds it back later.
         owed = self.policy.contract.spool_full == "refuse"
         try:
-            self.spool.append(SpoolRecord(Stage.OPENED, event), owed=owed)
+            self._append(SpoolRecord(Stage.OPENED, event), owed=owed)
         except SpoolError:
             self.uncounted += 1
             self.unopened.add(event.event_id)
@@ -190,12 +218,12 @@ class RequestLine:
         """Write how an opened attempt ended. Nothing more may be written under its id."""
         record = SpoolRecord(Stage.SETTLED, replace(event, outcome=outcome))
         if event.event_id not in self.unopened:
-            self.spool.append(record)
+            self._append(record)
             return
         # What is reserved belongs to those that were opened.
         self.unopened.discard(event.event_id)
         with suppress(SpoolFull):
-            self.spool.append(record, owed=False)
+            self._append(record, owed=False)
             self.uncounted -= 1
 
     def settle_late(self, event: Event, outcome: Outcome) -> None:
@@ -207,13 +235,13 @@ class RequestLine:
             corrects_event_id=event.event_id,
             outcome=outcome,
         )
-        self.spool.append(SpoolRecord(Stage.SETTLED, correction))
+        self._append(SpoolRecord(Stage.SETTLED, correction))
 
     def record_usage(self, event: Event) -> None:
         """Write what an attempt used, where that is known apart from it."""
         assert event.kind is EventKind.USAGE, event.kind
         assert event.outcome is not None, event.event_id
-        self.spool.append(SpoolRecord(Stage.SETTLED, event))
+        self._append(SpoolRecord(Stage.SETTLED, event))
 
     def record(self, admission: Admission, attempt: AttemptFacts, outcome: Outcome) -> None:
         """Write an attempt that is complete as soon as it is known, such as a cache hit."""
@@ -305,7 +333,11 @@ class RequestLine:
 
     def _write_refusal(self, event: Event) -> None:
         with suppress(SpoolError):  # a refusal that cannot be counted is still a refusal
-            self.spool.append(SpoolRecord(Stage.SETTLED, event))
+            self._append(SpoolRecord(Stage.SETTLED, event))
+
+    def _append(self, record: SpoolRecord, *, owed: bool | None = None) -> None:
+        self.spool.append(record, owed=owed)
+        self.inputs.note(record)
 
     def _event(self, kind: EventKind, admission: Admission, attempt: AttemptFacts | None) -> Event:
         return Event(
@@ -313,7 +345,7 @@ class RequestLine:
             kind=kind,
             call=admission.call,
             ownership=admission.ownership,
-            decision=admission.decision,
+            decision=self.inputs.shown(admission.decision, admission.recorded),
             writer_id=self.spool.writer_id,
             attempt=attempt,
         )

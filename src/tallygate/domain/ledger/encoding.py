@@ -92,6 +92,9 @@ def _decision_object(decision: DecisionFacts) -> dict[str, object]:
         "notices": decision.notices,
         "policy_revision": decision.policy_revision,
         "latency_us": decision.latency_us,
+        "input_digest": decision.input_digest,
+        "call_bucket": decision.call_bucket,
+        "input": decision.input,
     }
 
 

@@ -145,6 +145,13 @@ class DecisionFacts:
     notices: tuple[Mapping[str, str], ...] = ()
     policy_revision: str | None = None
     latency_us: int = 0
+    input_digest: str | None = None
+    """Of what was asked about, before the policy's data had its say."""
+    call_bucket: int | None = None
+    """0 to 99, stable for the call."""
+    input: Mapping[str, Any] | None = None
+    """What the digest is of: on the first events with it that a process writes, for the ledger's
+    table of inputs. No part of the ledger's line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,15 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from tallygate.domain.attribution.contract import Contract, FieldKind, Principal, Registry
+from typing_extensions import override
+
+from tallygate.domain.attribution.contract import (
+    Contract,
+    FieldKind,
+    FieldSpec,
+    Principal,
+    Registry,
+)
 from tallygate.domain.attribution.ownership import (
     BAGGAGE,
     Ownership,
@@ -135,31 +143,23 @@ def _claimed(
     recorded: Mapping[str, Any], contract: Contract, registry: Registry, untold: set[str]
 ) -> Ownership:
     """Return what was claimed, as far as the contract has a place for it."""
-    fields, longest = contract.fields, contract.limits.value_chars
+    fields = contract.fields
     values: dict[str, str] = {}
     malformed = {name for name in recorded["malformed"] if name in fields or name == BAGGAGE}
     for name, written in recorded["claims"].items():
         spec = fields.get(name)
         if spec is None:
             continue
-        value = _text_of(written)
-        if value is None:  # the text is not known: perhaps the registry has it by now
+        value = _text_of(written) or _registered(spec, written, registry)
+        if value is None:
             value = written
-            if spec.kind is FieldKind.VOCABULARY:
-                value = _tokens_of(_Held(registry)).get(name, {}).get(written, written)
-            if value == written:
-                untold.add(name)
-        is_shown = spec.kind is not FieldKind.IDENTIFIER
+            untold.add(name)
+        if not _is_taken(spec, value, contract):
+            malformed.add(name)
+            continue
         if name in untold and spec.kind is not FieldKind.VOCABULARY:
             malformed.add(name)
-            if is_shown:
-                values[name] = value
-        elif len(value) > longest or not (
-            is_shown or spec.pattern is None or spec.pattern.fullmatch(value)
-        ):
-            malformed.add(name)
-        else:
-            values[name] = value
+        values[name] = value
     sources = {name: Source(recorded["sources"][name]) for name in values}
     for name, shape in recorded["shapes"].items():
         if shape == "ok" and name in fields:  # what it was is not known, where it now matters
@@ -167,6 +167,21 @@ def _claimed(
             sources[name] = Source.HEADER
     conflicts = sorted(name for name in recorded["conflicts"] if name in fields)
     return Ownership(values, sources, tuple(conflicts), tuple(sorted(malformed)))
+
+
+def _registered(spec: FieldSpec, token: str, registry: Registry) -> str | None:
+    """Find the name that a token stands for, where the field's names are registered."""
+    if spec.kind is not FieldKind.VOCABULARY:
+        return None
+    return _tokens_of(_Held(registry)).get(spec.name, {}).get(token)
+
+
+def _is_taken(spec: FieldSpec, value: str, contract: Contract) -> bool:
+    """Whether the gate would take the value off the wire."""
+    if len(value) > contract.limits.value_chars:
+        return False
+    pattern = spec.pattern if spec.kind is FieldKind.IDENTIFIER else None
+    return pattern is None or pattern.fullmatch(value) is not None
 
 
 def _models(call: CallShape, registry: Registry) -> list[str]:
@@ -218,9 +233,11 @@ class _Held:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Held) and other.registry is self.registry
 
+    @override
     def __hash__(self) -> int:
         return id(self.registry)
 
