@@ -69,6 +69,8 @@ _DECISION: Final = (
     "mode",
     "mode_source",
     "policy_revision",
+    "input_digest",
+    "call_bucket",
 )
 _ATTEMPT: Final = (
     "parent_event_id",

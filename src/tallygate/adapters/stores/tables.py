@@ -125,6 +125,9 @@ class EventRow(LedgerTable, table=True):
 
     payload_digest: str  # of the facts, not of the price
 
+    input_digest: str | None = None  # see DecisionInputRow
+    call_bucket: int | None = None
+
 
 class SubjectRow(LedgerTable, table=True):
     """Who a surrogate stands for. Lies outside every seal: a row may be deleted on request."""
@@ -133,6 +136,15 @@ class SubjectRow(LedgerTable, table=True):
 
     surrogate: str = Field(primary_key=True)
     subject_hash: str = Field(unique=True)
+
+
+class DecisionInputRow(LedgerTable, table=True):
+    """What decisions were about, each input once; tallygate.domain.policy.recorded_input."""
+
+    __tablename__ = "decision_inputs"
+
+    input_digest: str = Field(primary_key=True)
+    content: str  # JSON text
 
 
 class EventConflictRow(LedgerTable, table=True):
@@ -205,6 +217,7 @@ class SchemaVersionRow(LedgerTable, table=True):
 
 EVENTS: Final[Table] = LedgerTable.metadata.tables["events"]
 SUBJECTS: Final[Table] = LedgerTable.metadata.tables["subjects"]
+DECISION_INPUTS: Final[Table] = LedgerTable.metadata.tables["decision_inputs"]
 EVENT_CONFLICTS: Final[Table] = LedgerTable.metadata.tables["event_conflicts"]
 REJECTED_ENTRIES: Final[Table] = LedgerTable.metadata.tables["rejected_entries"]
 SEALS: Final[Table] = LedgerTable.metadata.tables["seals"]

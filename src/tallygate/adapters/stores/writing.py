@@ -23,6 +23,7 @@ import orjson
 from sqlalchemy import Column, Connection, Engine, Table, select, text
 
 from tallygate.adapters.stores.failures import EntryRefused, translated
+from tallygate.adapters.stores.inputs import keep_inputs
 from tallygate.adapters.stores.locks import APPEND, SPACE
 from tallygate.adapters.stores.rows import (
     FACT_NAMES,
@@ -72,9 +73,11 @@ def append_or_reject(engine: Engine, place: str, entries: Sequence[Entry]) -> Ap
     """Write what is new in one transaction; what the rules refuse goes to its own table."""
     try:
         with translated(place), engine.begin() as connection:
+            keep_inputs(connection, entries)
             return _append(connection, entries)
     except EntryRefused:
         with translated(place), engine.begin() as connection:
+            keep_inputs(connection, entries)  # whatever becomes of the entry that brought it
             return _append_apart(connection, place, entries)
 
 

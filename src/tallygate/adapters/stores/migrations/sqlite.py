@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from tallygate.adapters.stores.migrations.sqlite_inputs import m007_inputs
 from tallygate.adapters.stores.migrations.sqlite_lookups import m005_lookups, m006_answers
 from tallygate.adapters.stores.migrations.sqlite_seals import m004_seals
 
@@ -259,6 +260,7 @@ MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (
     m004_seals,
     m005_lookups,
     m006_answers,
+    m007_inputs,
 )
 
 TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
