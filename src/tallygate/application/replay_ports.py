@@ -46,7 +46,6 @@ class DecisionLine:
     """One decision as it was recorded, with what it was about."""
 
     decision_id: str
-    call_id: str
     decided_at_ns: int
     """When the call came in."""
     input_digest: str | None
@@ -54,7 +53,7 @@ class DecisionLine:
     recorded: Mapping[str, Any] | None
     """The recorded input; None where there is none, or it has not reached the ledger yet."""
     event: Mapping[str, Any]
-    """The earliest event of the decision, as a row."""
+    """The earliest event of the decision, as a row; of a file, what it says of its group."""
 
 
 class DecisionLines(Protocol):
@@ -69,9 +68,10 @@ class DecisionLines(Protocol):
         cuts_ns: Sequence[int] = (),
     ) -> Iterator[RecordedCalls]:
         """
-        Group the events that occurred in the half-open time, in the order of their groups.
+        Group the events that occurred in the half-open time.
 
-        `cuts_ns` ascend; calls on either side of one are never of one group.
+        `cuts_ns` ascend; calls on either side of one are never of one group. Groups that differ
+        in `call_bucket` alone come one after the other.
         """
         ...
 
@@ -82,5 +82,5 @@ class DecisionLines(Protocol):
         ...
 
     def decision_line(self, decision_id: str) -> DecisionLine | None:
-        """Find the earliest event of a decision."""
+        """Find a decision; a file knows those only that are samples in it."""
         ...

@@ -186,12 +186,11 @@ def amount_from_sums(millions: int | Decimal | None, rest: int | Decimal | None)
     return amount_from_e12(int(millions or 0) * _MILLION + int(rest or 0))
 
 
-def totals(wanted: EventFilter) -> Select[Any]:
+def is_unpriced() -> ColumnElement[bool]:
     """
-    Build the sums, lines, lines without a price and currencies of what the filter takes.
+    Tell a line without a price.
 
-    An unpriced line that a later line corrects is known by then, so the correction is counted
-    in its place.
+    One that a later line corrects is known by then, so the correction is counted in its place.
     """
     later = EVENTS.alias("later")
     corrected = (
@@ -200,12 +199,16 @@ def totals(wanted: EventFilter) -> Select[Any]:
         .correlate(EVENTS)
         .exists()
     )
-    unpriced = and_(EVENTS.c.cost_e12.is_(None), ~corrected)
+    return and_(EVENTS.c.cost_e12.is_(None), ~corrected)
+
+
+def totals(wanted: EventFilter) -> Select[Any]:
+    """Build the sums, lines, lines without a price and currencies of what the filter takes."""
     return (
         select(
             *sum_of(EVENTS.c.cost_e12),
             func.count(),
-            func.count().filter(unpriced),
+            func.count().filter(is_unpriced()),
             func.count(EVENTS.c.currency.distinct()).filter(EVENTS.c.cost_e12 != 0),
         )
         .select_from(EVENTS)
