@@ -5,6 +5,7 @@ Every error that tallygate raises, as one tree. `code` is the metric label and t
     ├── SettingsInvalid            the environment says something we cannot use
     ├── PoliciesInvalid            files under policies/ that cannot be taken; carries problems
     │   └── RuleBookInvalid        a price list that cannot be trusted
+    ├── RecordedInputsInvalid      a file of recorded calls that cannot be taken
     ├── EngineError                the policy engine itself
     │   ├── PolicyNotCompiled      policy.wasm does not belong to the Rego beside it
     │   └── EngineFailed           undefined, unreadable, too slow
@@ -91,6 +92,12 @@ class RuleBookInvalid(PoliciesInvalid):
     """A rule book that does not parse, overlaps, leaves a gap, or fails its own examples."""
 
     code = "rule_book_invalid"
+
+
+class RecordedInputsInvalid(TallygateError):
+    """A file of recorded calls that cannot be taken; the message names file and line."""
+
+    code = "recorded_inputs_invalid"
 
 
 class EngineError(TallygateError):

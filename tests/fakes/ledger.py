@@ -11,6 +11,7 @@ from tallygate.adapters.stores.queries import FILTER_COLUMNS
 from tallygate.adapters.stores.rows import digest_of_facts, facts_of, price_columns, readable
 from tallygate.adapters.stores.tables import EVENTS
 from tallygate.application.ports import Appended, EventFilter, Total
+from tallygate.domain.kernel.digests import digest_of_value
 from tallygate.domain.kernel.instants import period_of
 from tallygate.domain.kernel.money import e12_from_amount
 from tallygate.domain.ledger.events import Entry, Event, EventKind
@@ -25,6 +26,7 @@ class FakeLedger:
         self.conflicts: dict[tuple[str, str], dict[str, Any]] = {}
         self.subjects: dict[str, str] = {}
         self.rejected: dict[str, None] = {}
+        self.inputs: dict[str, Mapping[str, Any]] = {}
         self.out_of_reach = ""
         """Why it cannot be reached, while it cannot."""
         self._surrogates = itertools.count(1)
@@ -33,6 +35,7 @@ class FakeLedger:
         self._require_reach()
         inserted, conflicts, rejected = 0, {}, []
         for entry in entries:
+            self._keep_input(entry)
             line = self.lines.get(entry.event.event_id)
             if _breaks_a_rule(entry):
                 self.rejected[entry.event.event_id] = None
@@ -94,6 +97,12 @@ class FakeLedger:
 
     def forget(self, subject_hash: str) -> None:
         del self.subjects[subject_hash]
+
+    def _keep_input(self, entry: Entry) -> None:
+        decision = entry.event.decision
+        digest = decision.input_digest
+        if digest and decision.input and digest_of_value(dict(decision.input)) == digest:
+            self.inputs.setdefault(digest, dict(decision.input))
 
     def _line_of(self, entry: Entry) -> dict[str, Any]:
         facts = self._facts(entry.event)
