@@ -27,6 +27,10 @@ UPSERT = (
     "INSERT INTO events OVERRIDING SYSTEM VALUE SELECT * FROM events"
     " ON CONFLICT (event_id) DO UPDATE SET owner_team = 'team-other'"
 )
+UPSERT_INPUT = (
+    "INSERT INTO decision_inputs VALUES ('sha256:1', '{}')"
+    " ON CONFLICT (input_digest) DO UPDATE SET content = '{}'"
+)
 
 
 @pytest.fixture
@@ -52,6 +56,10 @@ def ids_of(ledger: Ledger) -> list[str]:
         "DELETE FROM event_conflicts",
         "TRUNCATE event_conflicts",
         "DELETE FROM rejected_entries",
+        "UPDATE decision_inputs SET content = '{}'",
+        "DELETE FROM decision_inputs",
+        "TRUNCATE decision_inputs",
+        UPSERT_INPUT,
         "SET session_replication_role = replica; DELETE FROM events",
     ],
 )

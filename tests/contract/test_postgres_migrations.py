@@ -9,10 +9,14 @@ import pytest
 from psycopg import errors
 from sqlalchemy import Connection
 
+from fakes.entries import a_decision, an_entry
+from fakes.postgres import PostgresServer
 from tallygate.adapters.stores import postgres
+from tallygate.adapters.stores.decision_lines import SqlDecisionLines
 from tallygate.adapters.stores.migrations import runner
 from tallygate.adapters.stores.migrations.runner import DIALECTS
 from tallygate.adapters.stores.postgres import PostgresLedger
+from tallygate.domain.policy.recorded_input import digest_of_input
 
 
 def test_a_migration_may_take_longer_than_any_other_statement(
@@ -53,3 +57,34 @@ def test_a_subject_is_never_changed(postgres_url: str) -> None:
         connection.execute("INSERT INTO subjects VALUES ('sub_1', 'hk1_1')")
         with pytest.raises(errors.RestrictViolation, match="never changed"):
             connection.execute("UPDATE subjects SET subject_hash = 'hk1_2'")
+
+
+def test_who_could_book_and_read_before_inputs_were_kept_goes_on_without_new_grants(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = postgres_server.new_database()
+    url = postgres_server.url(name)
+    newest = DIALECTS["postgresql"]
+    with monkeypatch.context() as before:
+        oldest = replace(newest, migrations=newest.migrations[:5])
+        before.setattr(runner, "DIALECTS", {"postgresql": oldest})
+        PostgresLedger(url).migrate()
+    for role, right in (("booking", "SELECT, INSERT"), ("Reading-Clerk", "SELECT")):
+        postgres_server.run(f'CREATE ROLE "{role}" LOGIN')
+        postgres_server.run(f'GRANT {right} ON ALL TABLES IN SCHEMA public TO "{role}"', name)
+
+    PostgresLedger(url).migrate()
+
+    recorded = {"claims": {}}
+    digest = digest_of_input(recorded)
+    drain = PostgresLedger(postgres_server.url(name, "booking"), create=False)
+    drain.append([an_entry(1, decision=a_decision(input=recorded, input_digest=digest))])
+    reader = PostgresLedger(postgres_server.url(name, "Reading-Clerk"), create=False)
+    assert dict(SqlDecisionLines(reader).decision_inputs()) == {digest: recorded}
+    with (
+        psycopg.connect(postgres_server.url(name, "Reading-Clerk")) as connection,
+        pytest.raises(errors.InsufficientPrivilege),
+    ):
+        connection.execute("INSERT INTO decision_inputs VALUES ('sha256:1', '{}')")
+    drain.close()
+    reader.close()

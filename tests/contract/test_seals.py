@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from fakes.entries import (
     PERSON,
     SECOND_NS,
     TENANT,
+    a_decision,
     an_entry,
     an_event,
     an_ownership,
@@ -38,10 +40,12 @@ from tallygate.application.ledger_ports import SealStore
 from tallygate.application.ports import Ledger
 from tallygate.application.sealing import seal_events
 from tallygate.application.verification import InlineChecker, Verification, verify
+from tallygate.domain.ledger import seals
 from tallygate.domain.ledger.events import Entry
 from tallygate.domain.ledger.findings import Anchor, FindingCode
 from tallygate.domain.ledger.sealed_rows import SEALED_COLUMNS
 from tallygate.domain.ledger.seals import GENESIS
+from tallygate.domain.policy.recorded_input import digest_of_input
 
 
 @dataclass
@@ -113,6 +117,21 @@ def test_what_nobody_touched_holds(sealed: Sealed) -> None:
     assert (verification.seals, verification.events, verification.unsealed) == (2, 8, 0)
     assert verification.last_seq == 8
     assert verification.head == sealed.anchor().head
+
+
+def test_an_input_that_somebody_edited_is_found(sealed: Sealed) -> None:
+    recorded = {"claims": {"service": "support-assistant"}}
+    digest = digest_of_input(recorded)
+    decision = a_decision(input_digest=digest, input=recorded)
+    sealed.ledger.append([an_entry(9, decision=decision)])
+    seal_events(sealed.store)
+    assert sealed.verify().holds
+
+    sealed.tampering.edit_input(digest, {"claims": {"service": "billing-bot"}})
+
+    (finding,) = sealed.verify().findings
+    assert (finding.code, finding.place) == (FindingCode.INPUT_EDITED, "decision_inputs")
+    assert digest in finding.message
 
 
 def test_what_is_not_sealed_yet_is_counted_and_not_proven(sealed: Sealed) -> None:
@@ -399,6 +418,30 @@ def test_sums_are_by_currency_and_count_what_has_no_price(sealed: Sealed) -> Non
     assert str(sums["USD"].cost) == "0.03624"
     assert sums["EUR"].events == 1
     assert sealed.store.sums(after_seq=8)["USD"].events == 1
+
+
+def test_a_seal_of_before_inputs_were_kept_still_stands(
+    sealed: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seals, "NEWEST_SET", 1)
+    for name in ("digest_of_row", "locator_of"):
+        monkeypatch.setattr(seals, name, partial(getattr(seals, name), column_set=1))
+    sealed.book(9)
+    seal_events(sealed.store)
+    monkeypatch.undo()
+    sealed.ledger.append([an_entry(10, decision=a_decision(input_digest="sha256:1"))])
+    seal_events(sealed.store)
+
+    assert [seal.column_set for seal in sealed.store.seals()] == [2, 2, 1, 2]
+    assert sealed.verify().holds
+
+    sealed.tampering.edit(event_id(9), call_bucket=7)
+    sealed.tampering.edit(event_id(10), input_digest="sha256:2")
+
+    assert sealed.found() == [
+        ("event_edited", 3, 9, event_id(9), "call_bucket"),
+        ("event_edited", 4, 10, event_id(10), "input_digest"),
+    ]
 
 
 def test_every_column_of_an_event_lies_under_the_seal(sealed: Sealed) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import select
 
 from fakes.entries import (
     TENANT,
+    a_decision,
     a_refusal,
     an_entry,
     an_event,
@@ -29,6 +30,7 @@ from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.adapters.stores.tables import ASSIGNED_BY_STORE, EVENTS, LedgerTable
 from tallygate.application.ports import Appended, EventFilter, Ledger
 from tallygate.domain.ledger.events import Entry
+from tallygate.domain.policy.recorded_input import digest_of_input
 from tallygate.errors import LedgerSchemaMismatch, LedgerUnavailable, SettingsInvalid
 
 EVERYTHING = EventFilter()
@@ -61,13 +63,18 @@ def ids_of(ledger: Ledger, wanted: EventFilter = EVERYTHING) -> list[str]:
         "UPDATE event_conflicts SET facts = 'x'",
         "DELETE FROM event_conflicts",
         "REPLACE INTO event_conflicts SELECT * FROM event_conflicts",
+        "UPDATE decision_inputs SET content = '{{}}'",
+        "DELETE FROM decision_inputs",
+        "REPLACE INTO decision_inputs SELECT * FROM decision_inputs",
     ],
 )
 @pytest.mark.parametrize("recursive_triggers", ["ON", "OFF"])
 def test_what_is_booked_cannot_be_changed_in_sql(
     store: SqliteLedger, path: Path, statement: str, recursive_triggers: str
 ) -> None:
-    store.append([an_entry(1)])
+    recorded = {"claims": {}}
+    decision = a_decision(input=recorded, input_digest=digest_of_input(recorded))
+    store.append([an_entry(1, decision=decision)])
     store.append([an_entry(1, outcome=an_outcome(http_status=500))])
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA recursive_triggers = {recursive_triggers}")
@@ -318,8 +325,8 @@ def test_every_fact_of_an_event_is_kept(part: str) -> None:
     before = digest_of_facts(facts_of(event, "sub_1", "sub_2"))
 
     for field in dataclasses.fields(facts):
-        if field.name in {"tenant_id_hash", "user_id_hash"}:
-            continue  # their surrogates are digested in their place
+        if field.name in {"tenant_id_hash", "user_id_hash", "input"}:
+            continue  # their surrogates are digested in their place, and the input's digest
         changed = replace(event, **{part: replace(facts, **{field.name: _another(facts, field)})})
         assert digest_of_facts(facts_of(changed, "sub_1", "sub_2")) != before, field.name
 

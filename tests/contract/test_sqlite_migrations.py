@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from fakes.entries import an_entry, event_id
+from fakes.entries import a_decision, an_entry, event_id
+from tallygate.adapters.stores.decision_lines import SqlDecisionLines
 from tallygate.adapters.stores.migrations import runner
 from tallygate.adapters.stores.migrations.runner import DIALECTS
 from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.application.ports import EventFilter
 from tallygate.domain.ledger.events import EventKind
+from tallygate.domain.policy.recorded_input import digest_of_input
 
 
 @pytest.fixture
@@ -84,3 +86,21 @@ def test_an_old_ledger_gets_the_newest_indexes_and_guards(old_ledger: Path) -> N
     with pytest.raises(sqlite3.IntegrityError, match="never changed"):
         connection.execute("UPDATE subjects SET subject_hash = 'hk1_2'")
     connection.close()
+
+
+def test_an_old_ledger_takes_inputs_and_its_lines_have_none(old_ledger: Path) -> None:
+    recorded = {"claims": {"service": "support-assistant"}}
+    digest = digest_of_input(recorded)
+    decision = a_decision(input=recorded, input_digest=digest, call_bucket=42)
+    store = SqliteLedger(old_ledger)
+    store.append([an_entry(2, decision=decision)])
+
+    rows = list(store.rows(EventFilter()))
+    inputs = dict(SqlDecisionLines(store).decision_inputs())
+    store.close()
+
+    assert [(row["input_digest"], row["call_bucket"]) for row in rows] == [
+        (None, None),
+        (digest, 42),
+    ]
+    assert inputs == {digest: recorded}

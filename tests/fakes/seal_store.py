@@ -7,6 +7,7 @@ from typing import Any
 
 from fakes.ledger import NOW_NS, FakeLedger
 from tallygate.application.ledger_ports import CurrencySum
+from tallygate.domain.kernel.digests import canonical_json
 from tallygate.domain.kernel.money import amount_from_e12
 from tallygate.domain.ledger.archives import ArchivedRange
 from tallygate.domain.ledger.sealed_rows import SEALED_COLUMNS, SealedRow
@@ -65,6 +66,12 @@ class FakeSealStore:
     def first_recorded_ns(self, after_seq: int) -> int | None:
         return min(
             (line["recorded_at_ns"] for line in self._between(after_seq, None)), default=None
+        )
+
+    def inputs(self) -> Iterator[tuple[str, str]]:
+        return (
+            (digest, canonical_json(recorded).decode())
+            for digest, recorded in self.ledger.inputs.items()
         )
 
     def archives(self) -> Sequence[ArchivedRange]:

@@ -74,6 +74,10 @@ class SealStore(SealedLines, Protocol):
         """Tell when the earliest line behind a seq was booked; None where there is none."""
         ...
 
+    def inputs(self) -> Iterator[tuple[str, str]]:
+        """Read the recorded inputs as they are stored: digest and text."""
+        ...
+
     def archives(self) -> Sequence[ArchivedRange]: ...
 
     def add_archive(self, archived: ArchivedRange) -> None:

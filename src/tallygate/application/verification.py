@@ -40,6 +40,7 @@ from tallygate.domain.ledger.findings import (
     Finding,
     FindingCode,
     findings_in_anchors,
+    findings_in_inputs,
     findings_in_link,
     findings_in_rows,
 )
@@ -166,6 +167,7 @@ def verify(
         )
     findings.add(unfinished)
     findings.add(_behind(store))
+    findings.add(findings_in_inputs(store.inputs()))
     findings.add(findings_in_anchors(anchors, chain.heads))
     if list(store.archives()) != list(ranges):
         raise LedgerUnavailable("events were archived while they were verified; run verify again.")

@@ -12,6 +12,7 @@ Errors  As the ledger's own; LedgerError for costs in more than one currency.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import pairwise
 from typing import Any, Final
 
@@ -19,10 +20,11 @@ import orjson
 from sqlalchemy import ColumnElement, and_, case, func, literal_column, null, select
 from sqlalchemy.sql import Select
 
+from tallygate.adapters.stores.inputs import read_inputs
 from tallygate.adapters.stores.queries import amount_from_sums, is_unpriced, sum_of
 from tallygate.adapters.stores.reading import read_rows
 from tallygate.adapters.stores.sealing import SqlLedger
-from tallygate.adapters.stores.tables import DECISION_INPUTS, EVENTS
+from tallygate.adapters.stores.tables import EVENTS
 from tallygate.application.ports import EventFilter
 from tallygate.application.replay_ports import DecisionLine, RecordedCalls
 from tallygate.domain.kernel.ids import ns_of_uuid7
@@ -55,9 +57,12 @@ class SqlDecisionLines:
             *_occurred(since_ns, until_ns)
         )
         currencies: set[str | None] = {None}
-        with self._ledger.reading() as connection:
-            streamed = connection.execution_options(yield_per=_PAGE_SIZE)
-            for *row, first, last in streamed.execute(query):
+        streaming = query.execution_options(yield_per=_PAGE_SIZE)
+        with (
+            self._ledger.reading() as connection,
+            closing(connection.execute(streaming)) as found,
+        ):
+            for *row, first, last in found:
                 currencies.update((first, last))
                 if len(currencies) > 2:
                     raise LedgerError(
@@ -69,28 +74,8 @@ class SqlDecisionLines:
     def decision_inputs(
         self, digests: Collection[str] | None = None
     ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        digest, content = DECISION_INPUTS.c.input_digest, DECISION_INPUTS.c.content
-        query = select(digest, content).order_by(digest)
-        if digests is None:
-            yield from self._all_inputs(query.limit(_PAGE_SIZE))
-            return
-        wanted = sorted(digests)
-        for start in range(0, len(wanted), _PAGE_SIZE):
-            some = query.where(digest.in_(wanted[start : start + _PAGE_SIZE]))
-            with self._ledger.reading() as connection:
-                found = connection.execute(some).all()
-            yield from ((name, orjson.loads(text)) for name, text in found)
-
-    def _all_inputs(self, query: Select[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        after = ""
-        while True:
-            with self._ledger.reading() as connection:
-                paged = query.where(DECISION_INPUTS.c.input_digest > after)
-                found = connection.execute(paged).all()
-            yield from ((name, orjson.loads(text)) for name, text in found)
-            if len(found) < _PAGE_SIZE:
-                return
-            after = found[-1][0]
+        for digest, content in read_inputs(self._ledger.reading, digests):
+            yield digest, orjson.loads(content)
 
     def decision_line(self, decision_id: str) -> DecisionLine | None:
         event_id = self._first_event(decision_id)

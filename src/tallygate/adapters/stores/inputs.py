@@ -1,5 +1,5 @@
 """
-What decisions were about, into a ledger: each recorded input once, by its digest.
+What decisions were about, in a ledger: each recorded input once, by its digest.
 
 Shapes  The content is the canonical JSON that the digest is of. Events bring it along, the first
         ones of a process each time; what is there already stays as it is.
@@ -7,15 +7,22 @@ Shapes  The content is the canonical JSON that the digest is of. Events bring it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
+from sqlalchemy.sql import Select
 
+from tallygate.adapters.stores.reading import Connect
+from tallygate.adapters.stores.tables import DECISION_INPUTS
 from tallygate.domain.kernel.digests import canonical_json, digest_of_bytes
 from tallygate.domain.ledger.events import Entry
 
+Stored = tuple[str, str]
+"""Digest and canonical JSON."""
+
+_PAGE_SIZE: Final = 1000
 _INSERTS: Final = {
     # A guard refuses a second line under a digest before SQLite's own ON CONFLICT is asked.
     "sqlite": """
@@ -43,6 +50,26 @@ def keep_inputs(connection: Connection, entries: Iterable[Entry]) -> None:
     ]
     document = orjson.dumps(rows).decode()
     connection.exec_driver_sql(_INSERTS[connection.dialect.name], (document,))
+
+
+def read_inputs(reading: Connect, digests: Collection[str] | None = None) -> Iterator[Stored]:
+    """Yield inputs as they are stored, page by page; None asks for all."""
+    digest, content = DECISION_INPUTS.c.input_digest, DECISION_INPUTS.c.content
+    query = select(digest, content).order_by(digest)
+    if digests is not None:
+        wanted = sorted(digests)
+        for start in range(0, len(wanted), _PAGE_SIZE):
+            yield from _found(reading, query.where(digest.in_(wanted[start : start + _PAGE_SIZE])))
+        return
+    page, after = query.limit(_PAGE_SIZE), ""
+    while found := _found(reading, page.where(digest > after)):
+        yield from found
+        after = found[-1][0]
+
+
+def _found(reading: Connect, query: Select[Any]) -> list[Stored]:
+    with reading() as connection:
+        return [(digest, content) for digest, content in connection.execute(query)]
 
 
 def _contents(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:

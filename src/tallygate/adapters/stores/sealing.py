@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Boolean, Connection, Engine, func, or_, select, text
 
+from tallygate.adapters.stores.inputs import read_inputs
 from tallygate.adapters.stores.locks import APPEND, SEAL, SPACE
 from tallygate.adapters.stores.queries import amount_from_sums, sum_of
 from tallygate.adapters.stores.tables import ARCHIVES, EVENTS, SEALS, SUBJECTS
@@ -153,6 +154,9 @@ class SqlSealStore:
         with self._ledger.reading() as connection:
             found = connection.execute(earliest).scalar()
         return None if found is None else int(found)
+
+    def inputs(self) -> Iterator[tuple[str, str]]:
+        return read_inputs(self._ledger.reading)
 
     def archives(self) -> Sequence[ArchivedRange]:
         names = ArchivedRange.__dataclass_fields__

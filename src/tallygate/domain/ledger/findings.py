@@ -8,10 +8,11 @@ Errors  Findings are data; nothing here raises for what somebody stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tallygate.domain.kernel.digests import digest_of_bytes
 from tallygate.domain.ledger.sealed_rows import (
     SealedRow,
     columns_past,
@@ -46,6 +47,7 @@ class FindingCode(StrEnum):
     ARCHIVE_EDITED = "archive_edited"
     ARCHIVE_MISSING = "archive_missing"
     ARCHIVE_UNFINISHED = "archive_unfinished"
+    INPUT_EDITED = "input_edited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ class Finding:
     event_id: str | None = None
     column: str | None = None
     place: str | None = None
-    """The archive's file, where it is not the database."""
+    """The archive's file, or another table than that of events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,3 +247,16 @@ def findings_in_anchors(
             code = FindingCode.HISTORY_REWRITTEN
         found.append(Finding(code=code, message=message, seal=anchor.seals, seq=anchor.last_seq))
     return found
+
+
+def findings_in_inputs(inputs: Iterable[tuple[str, str]]) -> list[Finding]:
+    """Compare each recorded input, as it is stored, with the digest that sealed events name."""
+    return [
+        Finding(
+            code=FindingCode.INPUT_EDITED,
+            message=f"the recorded input {digest} is not the one that the digest is of",
+            place="decision_inputs",
+        )
+        for digest, content in inputs
+        if digest_of_bytes(content.encode()) != digest
+    ]
