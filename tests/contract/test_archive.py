@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from fakes.entries import an_entry, event_id
+from fakes.entries import a_decision, an_entry, event_id
 from fakes.ledger import FakeLedger
 from fakes.seal_store import FakeSealStore
 from fakes.tampering import (
@@ -96,7 +96,8 @@ def kept(
         store, tampering = SqlSealStore(ledger), TamperingInPostgres(url)
 
     def booked(number: int) -> None:
-        ledger.append([an_entry(number)])
+        decision = a_decision(input_digest="sha256:1", call_bucket=number)
+        ledger.append([an_entry(number, decision=decision)])
 
     for numbers in ((1, 2, 3), (4, 5, 6), (7, 8, 9)):
         for number in numbers:
