@@ -342,3 +342,17 @@ def test_half_of_a_surrogate_pair_has_a_token_in_a_models_name_and_no_digest_els
     assert digest_of_input(kept).startswith("sha256:")
     with pytest.raises(TypeError):
         digest_of_input(kept | {"principal": {"team": "\ud800", "key": ""}})
+
+
+def test_a_canary_that_a_revision_adds_meets_the_bucket_of_the_call() -> None:
+    kept = recorded({"service": "support-assistant", "environment": "prod"})
+    services = copy.deepcopy(REGISTRY["services"])
+    services["support-assistant"]["canary"] = {"prod": 10}
+
+    before = question_from_recorded(kept, a_contract(), a_registry(), call_bucket=37, at_ns=NOW_NS)
+    after = question_from_recorded(
+        kept, a_contract(), a_registry(services=services), call_bucket=37, at_ns=NOW_NS
+    )
+
+    assert "call_bucket" not in before
+    assert after == {**before, "call_bucket": 37}

@@ -36,7 +36,13 @@ from tallygate.domain.attribution.ownership import (
 )
 from tallygate.domain.attribution.propagation import Trace
 from tallygate.domain.kernel.digests import digest_of_value
-from tallygate.domain.policy.question import OTHER_GROUP, CallShape, bucket_of, question_about
+from tallygate.domain.policy.question import (
+    OTHER_GROUP,
+    CallShape,
+    bucket_of,
+    question_about,
+    with_call_bucket,
+)
 
 IS_OWN: Final = "is_own"
 """Set where LiteLLM made the call on its own account."""
@@ -136,7 +142,9 @@ def question_from_recorded(
     )
     if "bucket" in recorded and not untold.isdisjoint(_BUCKETED):
         question["bucket"] = recorded["bucket"]
-    return question
+    if call_bucket is None:
+        return question
+    return with_call_bucket(question, call_bucket, asking, contract, registry)
 
 
 def _claimed(
