@@ -91,6 +91,13 @@ class EmbeddedEngine:
             raise _failed("gave a decision that cannot be read", error) from None
         return answer
 
+    def put_data(self, data: Mapping[str, Any]) -> None:
+        """Answer from other data from now on, to try it; the revision is still the old one's."""
+        try:
+            self._policy.set_data(orjson.dumps(data))
+        except (OpaWasmError, TypeError) as error:
+            raise _failed("could not take the data", error) from None
+
     def close(self) -> None:
         """Free the instances; a question after this is EngineFailed. Idempotent."""
         self._policy.close()

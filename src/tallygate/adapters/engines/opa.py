@@ -56,7 +56,7 @@ def find_opa() -> Opa | None:
     found = shutil.which("opa")
     if found is None:
         return None
-    answer = _run((found, "version"), cwd=None)
+    answer = run_opa((found, "version"), cwd=None)
     matched = re.search(r"^Version:\s*v?((\d+)\.(\d+)\.(\d+)\S*)", answer.stdout, re.MULTILINE)
     if matched is None:
         raise PolicyNotCompiled(f"{found} did not tell its version; expected OPA 1.21.3 or newer.")
@@ -76,7 +76,7 @@ def compile_policy(rego: Mapping[str, str], opa: Opa, shown_in: Path = Path("pol
             target = root / "policies" / PurePosixPath(name)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8", newline="")
-        answer = _run((str(opa.path), *_BUILD), cwd=root)
+        answer = run_opa((str(opa.path), *_BUILD), cwd=root)
         if answer.returncode != 0:
             raise PoliciesInvalid(_faults_of(answer.stderr or answer.stdout, shown_in))
         with tarfile.open(root / _BUNDLE) as bundle:
@@ -161,7 +161,8 @@ def _faults_of(output: str, shown_in: Path) -> list[Problem]:
     ]
 
 
-def _run(command: tuple[str, ...], cwd: Path | None) -> subprocess.CompletedProcess[str]:
+def run_opa(command: tuple[str, ...], cwd: Path | None) -> subprocess.CompletedProcess[str]:
+    """Run opa with nothing of this environment but HOME and PATH; not to be run is an error."""
     try:
         return subprocess.run(  # noqa: S603 - the words are ours, the path is what PATH names
             command,
