@@ -50,7 +50,7 @@ class ExplainingFolder:
 
     def decide(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer as the gate would be answered over this folder."""
-        return self._decide(question, self.policies.data)
+        return self.decide_over(question, self.policies.data)
 
     def explain(self, question: Mapping[str, Any]) -> Explained:
         """Decide and explain; the ways to pass are tried on this folder's data."""
@@ -60,7 +60,7 @@ class ExplainingFolder:
         places = Places(policies.documents)
         ways = None
         if is_whole(question):
-            ways = ways_to_pass(question, policies.data, places, self._decide)
+            ways = ways_to_pass(question, policies.data, places, self.decide_over)
         return Explained(
             revision=policies.revision,
             question=question,
@@ -71,7 +71,10 @@ class ExplainingFolder:
     def close(self) -> None:
         self._engine.close()
 
-    def _decide(self, question: Mapping[str, Any], data: Mapping[str, Any]) -> Mapping[str, Any]:
+    def decide_over(
+        self, question: Mapping[str, Any], data: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Answer over other data than the folder's."""
         if data is not self._data:
             self._engine.put_data(data)
             self._data = data
