@@ -6,7 +6,7 @@ Source  policies/tallygate/admission/question.rego and binding.rego.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,6 +35,8 @@ class Asked:
     bucket: int
     call_bucket: int
     now: str
+    activations: Mapping[str, str]
+    """Of break-glass: the entry's id to the instant at which it ends."""
     principal: Path | None
     """The principal's entry in the registry; None where nothing binds it."""
     binding: Binding | None
@@ -116,6 +118,7 @@ def asked_from(question: Mapping[str, Any], places: Places) -> Asked:
         bucket=_place_in_share(question.get("bucket")),
         call_bucket=_place_in_share(question.get("call_bucket")),
         now=_instant(question.get("now")),
+        activations=dict(_activations(question.get("activations"))),
         principal=path,
         binding=binding,
         contract=contract_from_data(places.mapping("contract")),
@@ -161,6 +164,12 @@ def _texts(part: Mapping[str, Any]) -> dict[str, str]:
 def _names(value: object) -> frozenset[str]:
     names = value if isinstance(value, list) else ()
     return frozenset(name for name in names if isinstance(name, str))
+
+
+def _activations(value: object) -> Iterator[tuple[str, str]]:
+    for entry in value if isinstance(value, list) else ():
+        if isinstance(entry, dict):
+            yield str(entry.get("id")), str(entry.get("until"))
 
 
 def _place_in_share(value: object) -> int:

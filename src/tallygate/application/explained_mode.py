@@ -64,8 +64,6 @@ def _strictest(asked: Asked, places: Places) -> Iterator[DataEntry]:
         for environment in asked.possible_environments():
             for entry in _of_service(asked, service, environment, places):
                 found[entry] = entry.value != "report_only"
-    if not found:
-        yield places.entry("contract", ("modes", "default"), "there is no service to go by")
     yield from sorted(found, key=lambda entry: not found[entry])
 
 

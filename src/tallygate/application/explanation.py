@@ -259,6 +259,9 @@ def _validity(asked: Asked, decision: Mapping[str, Any], places: Places, rules: 
         for document, path in _instants(asked, paying, places)
         if places.at(document, *path) == until
     ]
+    if until in asked.activations.values():
+        sentence = "An activation of break-glass ends then."
+        return Part("valid_until", until, sentence, tuple(entries), rules.named("until"))
     if not entries:
         entries = [
             places.entry(document, path)

@@ -33,7 +33,6 @@ _STRUCTURAL: Final = ("service", "environment", "owner_team")
 """The fields that others depend on."""
 _TRIED_VALUES: Final = 4
 _TRIED_SIZES: Final = 6
-_ROUNDS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def _by_caller(trial: Trial, given: tuple[Change, ...] = ()) -> Way | None:
 
 def _with_the_rest(trial: Trial, changes: tuple[Change, ...]) -> tuple[Change, ...] | None:
     """Add what the caller must send beside, until enforce admits it; None where it will not."""
-    for _ in range(_ROUNDS):
+    while True:
         decision, asked = trial.with_changes(changes)
         if decision["would_action"] == "admit":
             return changes
@@ -111,29 +110,25 @@ def _with_the_rest(trial: Trial, changes: tuple[Change, ...]) -> tuple[Change, .
         if not further:
             return None
         changes = (*changes, *further)
-    return None
 
 
 def _by_registry(trial: Trial) -> Way | None:
     """Let the data list what the call claims, where it may; the rest is the caller's."""
-    changes: list[Change] = []
-    for _ in range(_ROUNDS):
-        decision, _ = trial.with_changes(changes)
-        done = {(change.about, *change.puts) for change in changes}
-        further = [
-            change
+    changes: dict[str, Change] = {}
+    while True:
+        decision, _ = trial.with_changes([*changes.values()])
+        further = {
+            item["field"]: change
             for item in decision["violations"]
-            if (
+            if item["field"] not in changes
+            and (
                 change := remedy_by_registry(trial.asked, item["code"], item["field"], trial.places)
             )
-            and (change.about, *change.puts) not in done
-        ]
+        }
         if not further:
             break
-        changes.extend(further)
-    if not changes:
-        return None
-    way = _by_caller(trial, tuple(changes))
+        changes |= further
+    way = _by_caller(trial, tuple(changes.values())) if changes else None
     return replace(way, by="registry") if way is not None else None
 
 
@@ -150,15 +145,15 @@ def _by_override(trial: Trial, decision: Mapping[str, Any]) -> Way | None:
     return replace(way, by="override") if way is not None else None
 
 
-def _smallest(trial: Trial, changes: Sequence[Change], given: int) -> Way | None:
+def _smallest(trial: Trial, changes: Sequence[Change], given: int) -> Way:
     """Leave out what is not needed; of what was given, something must remain."""
-    for kept in _subsets(changes):
-        if given and not any(change in changes[:given] for change in kept):
-            continue
-        decision, _ = trial.with_changes(kept)
-        if decision["would_action"] == "admit":
-            return Way("caller", tuple(kept), decision)
-    return None
+    return next(
+        Way("caller", tuple(kept), decision)
+        for kept in _subsets(changes)
+        if not given or any(change in changes[:given] for change in kept)
+        for decision, _ in (trial.with_changes(kept),)
+        if decision["would_action"] == "admit"
+    )
 
 
 def _subsets(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:

@@ -167,6 +167,7 @@ def engines(wasm: bytes) -> dict[str, EmbeddedEngine]:
                 "roles": {},
             },
             f"sha256:{mode}",
+            deadline_s=10,
         )
         for mode in ("report_only", "by_service")
     }
@@ -219,7 +220,7 @@ def a_line(policies: PolicySet, wasm: bytes, share: int | None = None) -> Reques
         data["registry"] = {**data["registry"], "services": services}
     return RequestLine(
         policy=PolicyInForce(
-            EmbeddedEngine(wasm, data, f"sha256:{share}"),
+            EmbeddedEngine(wasm, data, f"sha256:{share}", deadline_s=10),
             contract_from_data(data["contract"]),
             registry_from_data(data["registry"]),
             is_remembered=True,
