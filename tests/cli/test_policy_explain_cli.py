@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fakes.entries import NOON_NS, a_call, a_refusal, an_ownership, no_charge
+from fakes.gate_requests import line_over, request_of
+from fakes.lines import events_in
 from fakes.policy_folders import path_without_opa, real_opa
-from tallygate.adapters.files.policies import read_policies
+from tallygate.adapters.engines.embedded import EmbeddedEngine
+from tallygate.adapters.engines.opa import verify_compiled
+from tallygate.adapters.files.policies import read_cases, read_policies
 from tallygate.adapters.files.starter import starter_policies
 from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.cli import main
@@ -194,6 +199,37 @@ def test_a_decision_is_explained_as_of_its_own_instant(booked: Callable[..., str
     assert "violation     ownership_missing  workflow_id" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("name", "is_told"),
+    [
+        pytest.param("value-unknown", True, id="with a value that was not kept"),
+        pytest.param("two-values-for-one-field", False, id="with a conflict"),
+    ],
+)
+def test_a_decision_with_its_recorded_input_is_explained_from_that(
+    name: str, tmp_path: Path, *, is_told: bool
+) -> None:
+    policies = read_policies(POLICIES)
+    case = next(case for case in read_cases(POLICIES) if case.name == name)
+    wasm = verify_compiled(policies.rego, policies.wasm, policies.lock)
+    engine = EmbeddedEngine(wasm, policies.data, policies.revision)
+    line = line_over(policies, engine, case.question)
+    admission = line.admit(request_of(case.question, line))
+    engine.close()
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    ledger.append([Entry(event, no_charge()) for event in events_in(line)])
+    ledger.close()
+
+    words = ("--decision", admission.decision.decision_id)
+    result = explain(*words, "--ledger", f"sqlite:///{tmp_path / 'ledger.db'}")
+
+    assert result.exit_code == 0, result.output
+    assert "It is decided alike now." in result.stdout
+    assert "built from its columns" not in result.stdout
+    assert ("stands as ? and eight digits of its digest" in result.stdout) is is_told
+    assert "ticket-traige" not in result.stdout, "it was not accepted, so it was not kept"
+
+
 def test_another_revision_and_another_decision_are_said_to_be_so(
     booked: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -251,3 +287,20 @@ def test_what_cannot_be_found_could_not_be_told(
 
     assert result.exit_code == 3
     assert message in result.stderr
+
+
+def test_the_page_on_policies_shows_what_the_command_prints(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Places may move by lines; the rest of the page's example must be there, in its order."""
+    real_opa()
+    monkeypatch.chdir(POLICIES.parent)
+    page = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
+    command, *shown = page.partition("$ tallygate policy eval ")[2].partition("```")[0].splitlines()
+
+    printed = re.sub(r":\d+", ":", run(*command.split()).stdout)
+
+    at = 0
+    for line in filter(None, shown):
+        at = printed.find(re.sub(r":\d+", ":", line), at)
+        assert at != -1, line

@@ -16,14 +16,15 @@ from tallygate.adapters.engines.embedded import EmbeddedEngine
 from tallygate.adapters.engines.loading import load_engine
 from tallygate.adapters.engines.rego_rules import rules_behind
 from tallygate.adapters.files.policies import PolicySet, read_policies
+from tallygate.adapters.stores.decision_lines import SqlDecisionLines
 from tallygate.application.asked import is_whole
 from tallygate.application.explanation import Explanation, explain
 from tallygate.application.mending import Way, ways_to_pass
 from tallygate.application.policy_places import Places
-from tallygate.application.ports import EventFilter
 from tallygate.application.recorded_decision import RecordedDecision, decision_from_row
 from tallygate.bootstrap.books import open_ledger
 from tallygate.domain.attribution.contract import contract_from_data, registry_from_data
+from tallygate.domain.policy.recorded_input import question_from_recorded
 from tallygate.settings import Settings
 
 
@@ -85,11 +86,19 @@ def find_decision(
     settings: Settings, ledger: str | None, decision_id: str, folder: ExplainingFolder
 ) -> RecordedDecision | None:
     """Look a decision up in the ledger, with its question as this folder's data would ask it."""
-    wanted = EventFilter(equals={"decision_id": decision_id}, limit=1)
     with open_ledger(settings, ledger) as opened:
-        row = next(iter(opened.rows(wanted)), None)
-    if row is None:
+        line = SqlDecisionLines(opened).decision_line(decision_id)
+    if line is None:
         return None
     data = folder.policies.data
     contract, registry = contract_from_data(data["contract"]), registry_from_data(data["registry"])
-    return decision_from_row(row, None, contract, registry)
+    question = None
+    if line.recorded is not None:
+        question = question_from_recorded(
+            line.recorded,
+            contract,
+            registry,
+            call_bucket=line.call_bucket,
+            at_ns=line.decided_at_ns,
+        )
+    return decision_from_row(line.event, question, contract, registry)

@@ -130,6 +130,8 @@ def _recorded_lines(
             + ".",
             2,
         )
+    elif any(value.startswith("?") for value in recorded.question["ownership"].values()):
+        yield "  A value that was not accepted then stands as ? and eight digits of its digest."
     if differing := recorded.differences(today):
         yield f"  Decided otherwise now: {', '.join(differing)}."
     else:
