@@ -16,7 +16,6 @@ from tallygate.application.policy_places import COLLECTIONS, DataEntry, Places, 
 from tallygate.application.policy_review import Path
 
 _CLOSE: Final = 3
-_EXPIRING: Final = "expires_at"
 _SENTENCES: Final = {
     "missing": "{name} is asked for, and the call did not bring it.",
     "undescribed": "{name} is asked for, and the contract does not describe it.",
@@ -63,15 +62,24 @@ def entries_of_violation(
 
 def entries_of_override(asked: Asked, override: str, places: Places) -> tuple[DataEntry, ...]:
     """Find an override, or an entry of break-glass, by its id, and what bounds it."""
-    for document, path in (
+    return tuple(
+        entry
+        for document, path in _named(asked, override, places)
+        for entry in (
+            places.entry(document, path),
+            places.entry(document, (*path, "expires_at"), "it excuses nothing from then on"),
+        )
+    )
+
+
+def _named(asked: Asked, override: str, places: Places) -> Iterator[tuple[str, Path]]:
+    candidates: tuple[tuple[str, Path], ...] = (
         ("overrides", (asked.service, override)),
         ("break_glass", (override,)),
-    ):
-        entry = places.at(document, *path)
-        if entry is not None:
-            ends = places.entry(document, (*path, _EXPIRING), "it excuses nothing from then on")
-            return (places.entry(document, path), ends)
-    return ()
+    )
+    for document, path in candidates:
+        if places.at(document, *path) is not None:
+            yield document, path
 
 
 def entries_of_notice(
@@ -82,7 +90,7 @@ def entries_of_notice(
         case "override_expired":
             return entries_of_override(asked, subject, places)[1:]
         case "override_invalid":
-            return tuple(_faults_of_override((asked.service, subject), places))
+            return tuple(_faults_of_override(asked, subject, places))
         case "principal_unbound":
             return (
                 places.entry("registry", ("principals",), "nothing here names the principal"),
@@ -179,14 +187,16 @@ def _list_of(places: Places, asked: Asked, part: str) -> str:
     return f"allowed: {', '.join(str(item) for item in items)}" if items else ""
 
 
-def _faults_of_override(path: Path, places: Places) -> Iterator[DataEntry]:
-    entry = places.mapping("overrides", *path)
-    for index, code in enumerate(places.items("overrides", *path, "codes")):
-        if code not in WAIVABLE:
-            says = "is never waived" if code == NEVER_WAIVED else "is no code that can be waived"
-            yield places.entry("overrides", (*path, "codes", index), says)
-    if entry.get("approved_by") == entry.get("requested_by"):
-        yield places.entry("overrides", (*path, "approved_by"), "its requester approved it")
+def _faults_of_override(asked: Asked, override: str, places: Places) -> Iterator[DataEntry]:
+    for document, path in _named(asked, override, places):
+        entry = places.mapping(document, *path)
+        for index, code in enumerate(places.items(document, *path, "codes")):
+            if code not in WAIVABLE:
+                never = "is never waived"
+                says = never if code == NEVER_WAIVED else "is no code that can be waived"
+                yield places.entry(document, (*path, "codes", index), says)
+        if entry.get("approved_by") == entry.get("requested_by"):
+            yield places.entry(document, (*path, "approved_by"), "its requester approved it")
 
 
 _FINDERS: Final[dict[str, Callable[[Asked, str, Places], Iterator[DataEntry]]]] = {

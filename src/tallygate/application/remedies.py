@@ -101,6 +101,8 @@ def remedy_by_override(
     words = ["tallygate override request", f"--service {asked.service}"]
     words += [f"--code {code}" for code in codes] + [f"--field {name}" for name in fields]
     words += [f"--environment {environment}"] if is_registered else []
+    approver = next(iter(places.items("roles", "approvers", "overrides")), "ROLE")
+    words += ["--expires 30d --by ROLE", f"--approver {approver}", "--reason WHY --ticket TICKET"]
     place = places.entry("overrides", (asked.service,)) if "overrides" in places.documents else None
     return Change(
         by="override",

@@ -184,6 +184,34 @@ def test_an_override_of_nobody_known_is_traced_to_nothing(world: Callable[..., W
     assert part.sentence.endswith("bg-1 excuses it.")
 
 
+BREAK_GLASS = """\
+bg-1:
+  codes: [ownership_conflict]
+  approved_by: platform-lead
+  requested_by: support-lead
+  expires_at: "2027-06-30T00:00:00Z"
+"""
+
+
+def test_what_break_glass_excuses_is_traced_to_its_entry(world: Callable[..., World]) -> None:
+    there = world()
+    documents = {**there.places.documents, "break_glass": parse_yaml(BREAK_GLASS, "bg.yaml")}
+    question = asked("override-active")
+    decision = {
+        **there.decide(question, there.data),
+        "waived": [{"code": "ownership_missing", "field": "tenant_id_hash", "override": "bg-1"}],
+        "notices": [{"code": "override_invalid", "subject": "bg-1"}],
+    }
+
+    explanation = explain(question, decision, Places(documents), UNTOLD)
+
+    assert [(e.file, e.line) for e in explanation.waived[0].entries[1:]] == [
+        ("bg.yaml", 1),
+        ("bg.yaml", 5),
+    ]
+    assert entries_of(explanation, "override_invalid") == [("bg-1.codes.0", "is never waived")]
+
+
 def test_an_instant_that_is_not_where_it_is_looked_for_is_found_where_it_stands(
     world: Callable[..., World],
 ) -> None:

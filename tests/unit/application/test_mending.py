@@ -168,7 +168,8 @@ def test_an_override_names_what_it_would_excuse_and_how_to_ask_for_it(
 
     assert change.command == (
         "tallygate override request --service support-assistant --code ownership_missing"
-        " --field workflow_id --environment prod"
+        " --field workflow_id --environment prod --expires 30d --by ROLE --approver finops-lead"
+        " --reason WHY --ticket TICKET"
     )
 
 
