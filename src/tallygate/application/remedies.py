@@ -133,7 +133,9 @@ def _allowed(asked: Asked, field: str, places: Places) -> Sequence[str]:
             return [name for name in known if asked.may_speak_for(name)]
         case "owner_team":
             waiting = places.at("registry", "quarantine", "owner_team")
-            return [name for name in known if asked.may_charge(name) and name != waiting]
+            binding = asked.binding
+            own = {*known} if binding is None else {binding.team, *binding.may_charge}
+            return [name for name in known if name in own and name != waiting]
         case "environment":
             return [name for name in known if name in asked.own_environments()]
     return known

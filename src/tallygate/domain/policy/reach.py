@@ -28,9 +28,7 @@ def may_speak_for(
 
 def may_charge(team: str, binding: Binding | None, registry: Registry) -> bool:
     """Whether a registered team is one that the principal may bill."""
-    if team not in registry.values["owner_team"]:
-        return False
-    return binding is None or team == binding.team or team in binding.may_charge
+    return _is_payer(team, binding) and team in registry.values["owner_team"]
 
 
 def is_inside(
@@ -42,13 +40,15 @@ def is_inside(
     if binding is None:
         return True
     team, environment = claims.get("owner_team", ""), claims.get("environment", "")
-    names_another_team = team in registry.values["owner_team"] and not may_charge(
-        team, binding, registry
-    )
-    names_another_environment = environment in registry.values[
-        "environment"
-    ] and environment not in (binding.environments or registry.values["environment"])
-    return not names_another_team and not names_another_environment
+    # The registry's teams last: there may be thousands, and most claims are the principal's own.
+    if not _is_payer(team, binding) and team in registry.values["owner_team"]:
+        return False
+    known = registry.values["environment"]
+    return environment in (binding.environments or known) or environment not in known
+
+
+def _is_payer(team: str, binding: Binding | None) -> bool:
+    return binding is None or team == binding.team or team in binding.may_charge
 
 
 def canary_matters(
