@@ -35,7 +35,7 @@ from tallygate.domain.attribution.ownership import (
 from tallygate.domain.attribution.propagation import Trace
 from tallygate.domain.kernel.instants import ns_from_text
 from tallygate.domain.policy.decision import decision_from_answer
-from tallygate.domain.policy.question import CallShape, question_about
+from tallygate.domain.policy.question import CallShape, question_about, with_call_bucket
 from tallygate.domain.policy.recorded_input import (
     IS_OWN,
     digest_of_input,
@@ -112,13 +112,19 @@ def decided(question: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def recorded_and_asked_again(
-    call: CallShape, ownership: Ownership, trace: Trace, principal: Principal, at_ns: int
+    call: CallShape,
+    ownership: Ownership,
+    trace: Trace,
+    principal: Principal,
+    at_ns: int,
+    call_bucket: int = 0,
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], set[str]]:
-    asked = question_about(call, ownership, trace, principal, CONTRACT, REGISTRY, at_ns)
+    plain = question_about(call, ownership, trace, principal, CONTRACT, REGISTRY, at_ns)
+    asked = with_call_bucket(plain, call_bucket, principal, CONTRACT, REGISTRY)
     unaccepted = unaccepted_fields(decision_from_answer(decided(asked)))
     kept = record_input(call, ownership, trace, principal, CONTRACT, REGISTRY, unaccepted)
     stored = orjson.loads(orjson.dumps(kept))
-    again = question_from_recorded(stored, CONTRACT, REGISTRY, call_bucket=None, at_ns=at_ns)
+    again = question_from_recorded(stored, CONTRACT, REGISTRY, call_bucket=call_bucket, at_ns=at_ns)
     return asked, again, kept, unaccepted
 
 
@@ -135,7 +141,7 @@ def texts_in(value: object) -> Iterator[str]:
 
 
 @settings(max_examples=400)
-@given(calls, headers, metadata, traces, principals, instants)
+@given(calls, headers, metadata, traces, principals, instants, st.integers(0, 99))
 def test_a_recorded_call_is_decided_as_it_was(
     call: CallShape,
     sent: tuple[tuple[bytes, bytes], ...],
@@ -143,6 +149,7 @@ def test_a_recorded_call_is_decided_as_it_was(
     trace: Trace,
     principal: Principal,
     at_ns: int,
+    call_bucket: int,
 ) -> None:
     ownership = resolve_ownership(Claims(sent, said), CONTRACT, REGISTRY, principal, None)
 
