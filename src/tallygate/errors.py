@@ -6,6 +6,8 @@ Every error that tallygate raises, as one tree. `code` is the metric label and t
     ├── PoliciesInvalid            files under policies/ that cannot be taken; carries problems
     │   └── RuleBookInvalid        a price list that cannot be trusted
     ├── RecordedInputsInvalid      a file of recorded calls that cannot be taken
+    ├── RevisionUnreadable         the policies of a git revision cannot be had
+    │   └── RevisionUnknown        git knows no such revision
     ├── EngineError                the policy engine itself
     │   ├── PolicyNotCompiled      policy.wasm does not belong to the Rego beside it
     │   └── EngineFailed           undefined, unreadable, too slow
@@ -98,6 +100,18 @@ class RecordedInputsInvalid(TallygateError):
     """A file of recorded calls that cannot be taken; the message names file and line."""
 
     code = "recorded_inputs_invalid"
+
+
+class RevisionUnreadable(TallygateError):
+    """The policies of a git revision cannot be had: no repository, no git, no such folder in it."""
+
+    code = "revision_unreadable"
+
+
+class RevisionUnknown(RevisionUnreadable):
+    """The name is no commit of this repository; the message has names that are close."""
+
+    code = "revision_unknown"
 
 
 class EngineError(TallygateError):
