@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from tallygate.domain.policy.question import UNKNOWN_ROUTE
 from tallygate.proxy.call_types import Metering
 from tallygate.proxy.route_table import EVERY, PROVIDERS, TABLE, WEBSOCKET, DecidedIn
 
@@ -44,7 +45,7 @@ class RouteRule:
 
 
 UNKNOWN: Final = RouteRule(
-    pattern="unknown",
+    pattern=UNKNOWN_ROUTE,
     governed=True,
     decided_in="auth",
     metering=Metering.COUNTED,

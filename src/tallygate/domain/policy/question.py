@@ -20,6 +20,8 @@ from tallygate.domain.kernel.instants import text_from_ns
 from tallygate.domain.policy.reach import canary_matters
 
 OTHER_GROUP: Final = "other"
+UNKNOWN_ROUTE: Final = "unknown"
+"""The route of a call that this release cannot account for."""
 _BUCKETS: Final = 100
 
 
