@@ -47,9 +47,9 @@ TITLES: Final[Mapping[Kind, str]] = {
     Kind.MODE: "Mode only",
 }
 ORIGINS: Final[Mapping[DateOrigin, str]] = {
-    DateOrigin.NEW: "new with this change",
+    DateOrigin.NEW: "with this change only",
     DateOrigin.KEPT: "in base already",
-    DateOrigin.DROPPED: "dropped by this change",
+    DateOrigin.DROPPED: "in base only",
 }
 
 
@@ -64,6 +64,8 @@ class ImpactReport:
     caveats: tuple[Problem, ...]
     commits_missing: int
     """Commits of base that head has not: what they change shows here reversed."""
+    grain_ns: int = 0
+    """How exactly the times of calls are known; 0 is exactly."""
 
     @property
     def nothing_replayed(self) -> bool:
@@ -144,6 +146,12 @@ def notes(report: ImpactReport) -> list[str]:
         )
     if report.base.revision == report.head.revision:
         found.append("Base and head are the same policies: nothing that decides differs.")
+    if report.grain_ns and report.window.at_ns is None:
+        length = "hour" if report.grain_ns < _NS_PER_DAY else "day"
+        found.append(
+            f"The file tells the times of calls by the {length}: where a date lies within one,"
+            " calls are decided as of the first of them."
+        )
     if impact.unlike_record.calls:
         found.append(
             f"The record of {counted(impact.unlike_record.calls, 'call')} differs from what base"
@@ -154,13 +162,14 @@ def notes(report: ImpactReport) -> list[str]:
 
 def compared(report: ImpactReport) -> str:
     """Say which revisions were compared, over which calls, as of when."""
-    days = (report.window.until_ns - report.window.since_ns) / _NS_PER_DAY
+    days = (report.window.until_ns - report.window.since_ns) // _NS_PER_DAY
+    length = f" ({counted(days, 'day')})" if days else ""
     as_of = report.window.at_ns
     decided = "each decided as of its own time" if as_of is None else f"as of {text_from_ns(as_of)}"
     return (
         f"{revision_text(report.base)} → {revision_text(report.head)};"
         f" calls from {text_from_ns(report.window.since_ns)}"
-        f" to {text_from_ns(report.window.until_ns)} ({days:.3g} days), {decided}"
+        f" to {text_from_ns(report.window.until_ns)}{length}, {decided}"
     )
 
 
@@ -246,6 +255,8 @@ def money_text(tally: Tally) -> str:
     """Show what calls cost when they were made, and what of it is not known."""
     if tally.calls and tally.refused == tally.calls:
         return "cost unknown (refused when recorded)"
+    if tally.unpriced and not tally.cost:
+        return f"cost unknown ({tally.unpriced:,} unpriced)"
     unknown = []
     if tally.unpriced:
         unknown.append(f"{tally.unpriced:,} unpriced")

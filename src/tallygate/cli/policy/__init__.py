@@ -7,6 +7,7 @@ import click
 from tallygate.cli.policy.build import build
 from tallygate.cli.policy.check import check
 from tallygate.cli.policy.evaluate import evaluate
+from tallygate.cli.policy.impact import impact
 from tallygate.cli.policy.record import record
 
 
@@ -15,5 +16,5 @@ def policy() -> None:
     """Check, build and ask the policies."""
 
 
-for command in (check, build, evaluate, record):
+for command in (check, build, evaluate, impact, record):
     policy.add_command(command)
