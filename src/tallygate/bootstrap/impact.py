@@ -36,17 +36,35 @@ _MEND_A_COMMIT: Final = (
 )
 
 
-def policies_at(
-    folder: Path, base_name: str, head_name: str
-) -> tuple[PolicyAt, PolicyAt, tuple[str, ...]]:
-    """Load two revisions; also returns what people must hear about them."""
-    base, warnings = _policy_at(folder, base_name)
-    read = read_policies_at(folder, head_name)
-    if read.revision == base.revision:  # the same policies answer alike, so one engine is enough
-        same = replace(base, name=head_name, commit=commit_of(folder, head_name))
-        return base, replace(same, documents=read.documents), warnings
-    head, more = _policy_of(folder, head_name, read)
-    return base, head, (*warnings, *more)
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two revisions, ready to be asked, and what they were read from."""
+
+    base: PolicyAt
+    head: PolicyAt
+    read: tuple[PolicySet, PolicySet]
+    warnings: tuple[str, ...]
+
+
+def policies_at(folder: Path, base_name: str, head_name: str) -> Compared:
+    """Read two revisions and load them."""
+    read = (read_policies_at(folder, base_name), read_policies_at(folder, head_name))
+    base, head, warnings = load_both(*read)
+    return Compared(
+        base=replace(base, name=base_name, commit=commit_of(folder, base_name)),
+        head=replace(head, name=head_name, commit=commit_of(folder, head_name)),
+        read=read,
+        warnings=warnings,
+    )
+
+
+def load_both(base: PolicySet, head: PolicySet) -> tuple[PolicyAt, PolicyAt, tuple[str, ...]]:
+    """Load two readings; also returns what people must hear about them."""
+    first, warnings = _load(base)
+    if head.revision == base.revision:  # the same policies answer alike: one engine is enough
+        return first, replace(first, documents=head.documents), warnings
+    second, more = _load(head)
+    return first, second, (*warnings, *more)
 
 
 def commits_between(folder: Path, base_name: str, head_name: str) -> int:
@@ -90,19 +108,15 @@ def open_recorded(
         yield Recorded(SqlDecisionLines(opened))
 
 
-def _policy_at(folder: Path, name: str) -> tuple[PolicyAt, tuple[str, ...]]:
-    return _policy_of(folder, name, read_policies_at(folder, name))
-
-
-def _policy_of(folder: Path, name: str, policies: PolicySet) -> tuple[PolicyAt, tuple[str, ...]]:
+def _load(policies: PolicySet) -> tuple[PolicyAt, tuple[str, ...]]:
     try:
         loaded = load_engine(lambda: policies, last_good=None)
     except PolicyNotCompiled as error:
-        mend = "" if name == WORKTREE else _MEND_A_COMMIT
+        mend = _MEND_A_COMMIT if ":" in str(policies.folder) else ""
         raise PolicyNotCompiled(f"{policies.folder}: {error}{mend}") from error
     policy = PolicyAt(
-        name=name,
-        commit=commit_of(folder, name),
+        name=str(policies.folder),
+        commit=None,
         engine=loaded.engine,
         contract=contract_from_data(policies.data["contract"]),
         registry=registry_from_data(policies.data["registry"]),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
-from tallygate.application.impact import (
+from tallygate.application.impact_findings import (
     Change,
     DateAhead,
     DateOrigin,

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from tallygate.application.impact import Change, DateAhead
+from tallygate.application.impact_findings import Change, DateAhead
 from tallygate.domain.policy.change import REFUSING, Kind
 from tallygate.reports.events import plain_text
 from tallygate.reports.impact import (

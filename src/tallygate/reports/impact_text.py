@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tallygate.application.impact import Change, DateAhead
+from tallygate.application.impact_findings import Change, DateAhead
 from tallygate.domain.policy.change import REFUSING, Kind
 from tallygate.reports.events import plain_text
 from tallygate.reports.impact import (

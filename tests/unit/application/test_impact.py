@@ -8,7 +8,8 @@ from fakes.contracts import CONTRACT, REGISTRY, a_contract, a_registry
 from fakes.engines import ADMIT, FakeEngine
 from fakes.entries import NOON_NS, SECOND_NS
 from fakes.recorded_calls import FakeDecisionLines, an_input, some_calls
-from tallygate.application.impact import DateOrigin, Impact, Tally, Window, find_impact
+from tallygate.application.impact import find_impact
+from tallygate.application.impact_findings import DateOrigin, Impact, Tally, Window
 from tallygate.application.replay import PolicyAt
 from tallygate.domain.kernel.instants import text_from_ns
 from tallygate.domain.policy.change import Kind

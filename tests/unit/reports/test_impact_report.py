@@ -14,7 +14,14 @@ from rich.console import Console
 
 from fakes.engines import FakeEngine
 from fakes.entries import NOON_NS, SECOND_NS
-from tallygate.application.impact import Change, DateAhead, DateOrigin, Impact, Tally, Window
+from tallygate.application.impact_findings import (
+    Change,
+    DateAhead,
+    DateOrigin,
+    Impact,
+    Tally,
+    Window,
+)
 from tallygate.application.replay import PolicyAt
 from tallygate.domain.attribution.contract import contract_from_data, registry_from_data
 from tallygate.domain.policy.change import Decided, Kind

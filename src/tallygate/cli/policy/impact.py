@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tallygate.adapters.files.revisions import WORKTREE
-from tallygate.application.impact import Impact, Window, find_impact
+from tallygate.application.impact import find_impact
 from tallygate.application.impact_caveats import caveats_of
+from tallygate.application.impact_findings import Impact, Window
 from tallygate.bootstrap.impact import Recorded, commits_between, open_recorded, policies_at
+from tallygate.bootstrap.impact_processes import AllCores
 from tallygate.cli.failures import COULD_NOT_TELL, FINDING, told
 from tallygate.cli.policy.options import as_json, in_folder
 from tallygate.cli.screen import screen
@@ -132,11 +134,13 @@ def _instant(ctx: click.Context, as_of: str, now_ns: int) -> int | None:
 def _report(
     folder: Path, base_name: str, head_name: str, recorded: Recorded, window: Window
 ) -> ImpactReport:
-    base, head, warnings = policies_at(folder, base_name, head_name)
-    for warning in warnings:
+    compared = policies_at(folder, base_name, head_name)
+    base, head = compared.base, compared.head
+    for warning in compared.warnings:
         click.echo(f"warning: {warning}", err=True)
     with _progress() as tell:
-        found = find_impact(recorded.lines, base, head, window, tell)
+        everywhere = AllCores(compared, window)
+        found = find_impact(recorded.lines, base, head, window, tell, everywhere)
     return ImpactReport(
         base=base,
         head=head,
