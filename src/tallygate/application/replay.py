@@ -54,6 +54,19 @@ class _Held:
     decision: Decision | None
 
 
+@dataclass(frozen=True, slots=True)
+class _About:
+    """A recorded call as a question without its instant, and the answers that it has."""
+
+    recorded: Mapping[str, Any]
+    call_bucket: int | None
+    question: dict[str, Any]
+    answers: list[_Held]
+
+    def is_not(self, recorded: Mapping[str, Any], call_bucket: int | None) -> bool:
+        return self.recorded is not recorded or self.call_bucket != call_bucket
+
+
 @dataclass(slots=True)
 class Replay:
     """Asks one revision, and each question no more often than its dates make necessary."""
@@ -62,23 +75,21 @@ class Replay:
     asked: int = 0
     """How often the engine was asked."""
     _held: dict[bytes, list[_Held]] = field(default_factory=dict)
+    _about: _About | None = None
+    """Of the call that was decided last: it is asked about at several instants in a row."""
 
     def decide(
         self, recorded: Mapping[str, Any], call_bucket: int | None, at_ns: int
     ) -> Decision | None:
         """Decide a recorded call as of an instant; None when the policy gives no answer."""
-        policy = self.policy
-        question = question_from_recorded(
-            recorded, policy.contract, policy.registry, call_bucket=call_bucket, at_ns=at_ns
-        )
-        now = text_from_ns(at_ns)
-        key = canonical_json({name: part for name, part in question.items() if name != "now"})
-        answers = self._held.setdefault(key, [])
-        for held in answers:
+        if self._about is None or self._about.is_not(recorded, call_bucket):
+            self._about = self._ask_about(recorded, call_bucket)
+        about, now = self._about, text_from_ns(at_ns)
+        for held in about.answers:
             if held.since <= now < held.until or held.since == now:
                 return held.decision
-        decision = self._ask(question)
-        answers.append(_Held(now, decision.valid_until if decision else now, decision))
+        decision = self._ask(about.question | {"now": now})
+        about.answers.append(_Held(now, decision.valid_until if decision else now, decision))
         return decision
 
     def later(
@@ -92,6 +103,15 @@ class Replay:
                 return
             yield until, decision, following
             now, decision = until, following
+
+    def _ask_about(self, recorded: Mapping[str, Any], call_bucket: int | None) -> _About:
+        policy = self.policy
+        question = question_from_recorded(
+            recorded, policy.contract, policy.registry, call_bucket=call_bucket, at_ns=0
+        )
+        del question["now"]
+        answers = self._held.setdefault(canonical_json(question), [])
+        return _About(recorded, call_bucket, question, answers)
 
     def _ask(self, question: Mapping[str, Any]) -> Decision | None:
         # Once more, because the deadline that stops runaways is short for a machine that builds.

@@ -112,7 +112,7 @@ def _load(policies: PolicySet) -> tuple[PolicyAt, tuple[str, ...]]:
     try:
         loaded = load_engine(lambda: policies, last_good=None)
     except PolicyNotCompiled as error:
-        mend = _MEND_A_COMMIT if ":" in str(policies.folder) else ""
+        mend = "" if policies.folder.exists() else _MEND_A_COMMIT
         raise PolicyNotCompiled(f"{policies.folder}: {error}{mend}") from error
     policy = PolicyAt(
         name=str(policies.folder),

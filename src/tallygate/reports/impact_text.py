@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tallygate.application.impact_findings import Change, DateAhead
+from tallygate.application.impact_findings import Change, DateAhead, DateOrigin
 from tallygate.domain.policy.change import REFUSING, Kind
 from tallygate.reports.events import plain_text
 from tallygate.reports.impact import (
@@ -105,7 +105,7 @@ def _dates(dates: Sequence[DateAhead]) -> RenderableType:
     for date in dates[: 2 * _MOST_ROWS]:
         table.add_row(
             date.at,
-            Text(date_text(date), style="red" if date.kind in REFUSING else ""),
+            Text(date_text(date), style="red" if _refuses(date) else ""),
             plain_text(", ".join(sorted(service or NO_SERVICE for service in date.services))),
             money_text(date.tally),
             ORIGINS[date.origin],
@@ -114,3 +114,7 @@ def _dates(dates: Sequence[DateAhead]) -> RenderableType:
     return (
         Group(table, Text(f"and {hidden:,} more dates; see --format json")) if hidden > 0 else table
     )
+
+
+def _refuses(date: DateAhead) -> bool:
+    return date.kind in REFUSING and date.origin is not DateOrigin.DROPPED
