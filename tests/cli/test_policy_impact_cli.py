@@ -187,6 +187,31 @@ def test_the_rest_of_the_service_changes_its_mode_and_nobody_else_anything(
     assert document["unlike_record"]["calls"] == 0
 
 
+def test_a_canary_refuses_its_share_of_the_calls_that_are_not_ready(
+    run: Callable[..., Result], repository: Path, recorded: Path
+) -> None:
+    change_registry(repository, WATCHING, ENFORCED + "    canary: {prod: 40}\n")
+
+    document = document_of(run("--base", "main", *AT_NOON, "--format", "json"))
+
+    not_ready = (
+        "service = 'knowledge-search' AND environment = 'prod'"
+        " AND (violations <> '[]' OR route = 'unknown')"
+    )
+    in_share, cost, _ = counted(recorded, f"{not_ready} AND call_bucket < 40")
+    refused = document["totals"]["newly_refused"]
+    assert (refused["calls"], Decimal(refused["cost_usd"])) == (in_share, cost)
+    assert 0 < in_share < 22
+    assert (
+        document["totals"]["mode_only"]["calls"]
+        == counted(
+            recorded,
+            "service = 'knowledge-search' AND environment = 'prod' AND call_bucket < 40"
+            " AND violations = '[]' AND route <> 'unknown'",
+        )[0]
+    )
+
+
 def test_a_file_of_recorded_calls_says_the_same_as_the_ledger(
     run: Callable[..., Result], repository: Path, recorded: Path, tmp_path: Path
 ) -> None:
