@@ -14,8 +14,10 @@ from typing import Any
 from tallygate.adapters.engines.embedded import EmbeddedEngine
 from tallygate.adapters.engines.opa import compile_policy, find_opa, verify_compiled
 from tallygate.adapters.files.policies import PolicyCase, PolicySet, read_cases, read_policies
+from tallygate.adapters.files.rollout_plans import read_plan
 from tallygate.adapters.files.rule_books import check_rule_books
 from tallygate.application.policy_check import check_policies
+from tallygate.application.rollout_check import DOCUMENT, check_plan
 from tallygate.errors import EngineError, EngineFailed, PoliciesInvalid, PolicyNotCompiled, Problem
 
 
@@ -47,6 +49,7 @@ def check_folder(folder: Path, now: str) -> FolderCheck:
         return check
     check.revision = policies.revision
     check.problems.extend(check_policies(policies.documents, now))
+    check.problems.extend(_plan_problems(policies, now))
     try:
         wasm = _usable_wasm(policies, check)
         engine = EmbeddedEngine(wasm, policies.data, policies.revision)
@@ -58,6 +61,16 @@ def check_folder(folder: Path, now: str) -> FolderCheck:
     except EngineError as error:
         check.untold = f"the cases were not run: {error}"
     return check
+
+
+def _plan_problems(policies: PolicySet, now: str) -> Iterator[Problem]:
+    try:
+        plan = read_plan(policies.folder)
+    except PoliciesInvalid as error:
+        yield from error.problems
+        return
+    if plan is not None:
+        yield from check_plan({**policies.documents, DOCUMENT: plan}, now)
 
 
 def _usable_wasm(policies: PolicySet, check: FolderCheck) -> bytes:
