@@ -17,10 +17,13 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 def instant_of(_: click.Context, param: click.Parameter, text: str | None) -> int | None:
     """Read a time as people write it, in UTC nanoseconds."""
-    if text is None:
-        return None
+    return None if text is None else instant_before(text, time.time_ns(), param)
+
+
+def instant_before(text: str, now_ns: int, param: click.Parameter | None = None) -> int:
+    """Read a time as people write it; `24h` and the like count back from `now_ns`."""
     if ago := _AGO.fullmatch(text):
-        return time.time_ns() - int(ago[1]) * _SECONDS[ago[2]] * NS_PER_SECOND
+        return now_ns - int(ago[1]) * _SECONDS[ago[2]] * NS_PER_SECOND
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:

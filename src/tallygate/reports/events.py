@@ -163,10 +163,11 @@ def write_csv(rows: Iterable[Row], stream: TextIO, *, articles: bool = False) ->
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([_cell(read(row)) for read in columns.values()])
+        writer.writerow([csv_cell(read(row)) for read in columns.values()])
 
 
-def _cell(value: Any) -> Any:  # noqa: ANN401 - whatever a column holds
+def csv_cell(value: Any) -> Any:  # noqa: ANN401 - whatever a column holds
+    """Write truth values as JSON does, and text that a spreadsheet would run as text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value):

@@ -60,11 +60,9 @@ class Evidence:
 def judge(plan: Plan, stage: RolloutStage, evidence: Evidence) -> tuple[GateResult, ...]:
     """Hold the evidence against every gate that the stage has."""
     gates, figures = stage.gates, evidence.figures
-    found = [
-        *_of_time(gates, stage, evidence, plan),
-        *_of_fields(gates, figures),
-        *_of_shares(gates, figures),
-    ]
+    found = [*_of_time(gates, stage, evidence, plan)]
+    if figures.total.calls:
+        found += [*_of_fields(gates, figures), *_of_shares(gates, figures)]
     if stage.name is StageName.ENFORCE:
         found.append(_exceptions(plan, evidence))
     return tuple(found)
@@ -77,8 +75,9 @@ def _of_time(
         since_ns = evidence.observed_since_ns
         observed_ns = 0 if since_ns is None else max(evidence.at_ns - since_ns, 0)
         yield _at_least("days", observed_ns, gates.min_days, NS_PER_DAY)
-    if gates.min_calls is not None:
-        yield _at_least("calls", evidence.figures.total.calls, gates.min_calls)
+    calls = evidence.figures.total.calls
+    if gates.min_calls is not None or not calls:  # of nothing there is no rate
+        yield _at_least("calls", calls, gates.min_calls or 1)
     if gates.max_days_without_review is not None:
         yield _reviewed(gates.max_days_without_review, stage, plan, evidence.at_ns)
 

@@ -195,8 +195,8 @@ class Figures:
 
     def _add_faults(self, group: Group, calls: int) -> None:
         found = {*group.violations, *group.waived}  # what is waived is still missing
-        missing = {name for code, name in found if code == MISSING}
-        vocabulary = {name for code, name in found if code in VOCABULARY}
+        missing = sorted({name for code, name in found if code == MISSING})
+        vocabulary = sorted({name for code, name in found if code in VOCABULARY})
         if missing:
             self.missing += calls
             open_ones = {name for code, name in group.violations if code == MISSING}
