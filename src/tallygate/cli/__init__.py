@@ -16,6 +16,7 @@ from tallygate.cli.events import events
 from tallygate.cli.init import init
 from tallygate.cli.ledger import ledger
 from tallygate.cli.policy import policy
+from tallygate.cli.rollout import rollout
 from tallygate.cli.trace import trace
 
 
@@ -25,5 +26,5 @@ def main() -> None:
     """Say who pays for each LLM call before it is made, and what it cost after."""
 
 
-for command in (init, demo, doctor, policy, drain, events, trace, ledger):
+for command in (init, demo, doctor, policy, rollout, drain, events, trace, ledger):
     main.add_command(command)
