@@ -313,8 +313,8 @@ def test_a_ready_service_is_promoted_by_the_lines_that_were_meant(
         "+++ b/policies/rollout/plan.yaml",
         "-    services: [knowledge-search, batch-summaries]",
         "+    services: [knowledge-search]",
-        "-    services: [support-assistant, platform-gateway]",
-        "+    services: [support-assistant, platform-gateway, batch-summaries]",
+        "-    services: [support-assistant, platform-gateway, query-rewriter]",
+        "+    services: [support-assistant, platform-gateway, query-rewriter, batch-summaries]",
     ]
     changed = {name for name, text in contents(folder).items() if text != before[name]}
     assert changed == {"policies/registry/data.yaml", "policies/rollout/plan.yaml"}
@@ -382,7 +382,11 @@ def test_a_plan_is_made_from_what_the_ledger_has_seen(
     assert written.exit_code == 0, written.output
     stages = read_yaml(plan).value["stages"]
     assert stages["observe"]["services"] == ["knowledge-search", "batch-summaries"]
-    assert stages["pilot"]["services"] == ["support-assistant", "platform-gateway"]
+    assert sorted(stages["pilot"]["services"]) == [
+        "platform-gateway",
+        "query-rewriter",
+        "support-assistant",
+    ]
     assert sorted(stages["enforce"]["services"]) == ["billing-bot", "research-notebook"]
     assert stages["observe"]["starts_at"] == "2026-11-21T00:00:00Z"
     assert kept.splitlines()[0] == plan.read_text().splitlines()[0]

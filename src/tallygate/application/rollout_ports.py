@@ -51,6 +51,11 @@ class ModeInForce:
     """The share of their calls that is, by a canary."""
 
     @property
+    def enforced_share(self) -> int:
+        """Of 10,000 calls, how many are enforced, where workflows are alike."""
+        return self.workflows_percent * self.calls_percent
+
+    @property
     def is_whole(self) -> bool:
         """Whether it holds for every call."""
         return self.mode != "enforce" or self.workflows_percent == self.calls_percent == 100

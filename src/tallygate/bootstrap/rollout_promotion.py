@@ -36,7 +36,7 @@ from tallygate.application.rollout_promotion import Promotion
 from tallygate.application.rollout_scaffold import UNBOUND
 from tallygate.bootstrap.policies import check_folder
 from tallygate.bootstrap.rollout import RolloutFolder, open_rollout
-from tallygate.domain.kernel.instants import text_from_ns
+from tallygate.domain.kernel.instants import ns_from_text, text_from_ns
 from tallygate.domain.policy.rollout import plan_from_data
 from tallygate.errors import EngineFailed, PoliciesInvalid, Problem
 
@@ -237,20 +237,31 @@ def _with_remedy(problem: Problem) -> Problem:
 
 
 def _effect(after: RolloutFolder, promotion: Promotion, now_ns: int) -> Iterator[str]:
-    """Ask the changed policy whether it does what was meant, and what it does later."""
+    """Ask the changed policy whether it does what was meant, and whether it keeps doing so."""
     at_ns = promotion.takes_effect_ns(now_ns)
     registry = after.facts.registry
+    later = {
+        ns_from_text(step["from"])
+        for step in registry.services[promotion.service].get("schedule", ())
+    }
     for environment in registry.values["environment"]:
-        if promotion.environment in (None, environment):
-            mode = after.modes.mode_of(promotion.service, environment, at_ns)
-            if mode.mode != "enforce":
+        if promotion.environment not in (None, environment):
+            continue
+        mode = after.modes.mode_of(promotion.service, environment, at_ns)
+        if mode.mode != "enforce":
+            yield (
+                f"in {environment} the policy still says {mode.mode} ({mode.source}): "
+                + _why_not(mode.source)
+            )
+            continue
+        for step_ns in sorted(step_ns for step_ns in later if step_ns > at_ns):
+            then = after.modes.mode_of(promotion.service, environment, step_ns)
+            if then.enforced_share < mode.enforced_share:
+                share = then.enforced_share / 100
                 yield (
-                    f"in {environment} the policy still says {mode.mode} ({mode.source}): "
-                    + _why_not(mode.source)
+                    f"in {environment} the schedule enforces {share:.0f} % of calls from "
+                    f"{text_from_ns(step_ns)} on, which is less again."
                 )
-    for step in registry.services[promotion.service].get("schedule", ()):
-        if step["from"] > text_from_ns(at_ns) and step["mode"] == "report_only":
-            yield f"the schedule goes back to report_only at {step['from']}."
 
 
 def _why_not(source: str) -> str:

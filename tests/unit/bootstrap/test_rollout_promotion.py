@@ -204,7 +204,20 @@ def test_a_step_back_to_report_only_is_a_warning(folder: Path) -> None:
         folder, a_promotion(service="knowledge-search", begins_at=LATER), NOW_NS
     )
 
-    assert promoted.warnings == ("the schedule goes back to report_only at 2027-02-01T00:00:00Z.",)
+    (warning,) = promoted.warnings
+    assert warning == (
+        "in prod the schedule enforces 0 % of calls from 2027-02-01T00:00:00Z on, which is less "
+        "again."
+    )
+
+
+def test_a_canary_of_a_later_step_is_a_warning_too(folder: Path) -> None:
+    promoted = prepare_promotion(
+        folder, a_promotion(service="query-rewriter", environment="prod"), NOW_NS
+    )
+
+    (warning,) = promoted.warnings
+    assert "50 % of calls from 2027-01-11T00:00:00Z on" in warning
 
 
 def test_files_that_changed_in_the_meantime_are_left_alone(folder: Path) -> None:
