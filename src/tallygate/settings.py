@@ -12,13 +12,16 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tallygate.errors import SettingsInvalid
 
 _PREFIX: Final = "TALLYGATE_"
+_HIDDEN: Final = ("HASH_KEY", "OPA_TOKEN", "OPA_URL")
+"""What may hold a secret, where it is right or by mistake."""
 
 
 class Settings(BaseSettings):
@@ -47,6 +50,31 @@ class Settings(BaseSettings):
     """How much a power loss may cost; 0 syncs each record."""
     drain: Literal["child", "off"] = "child"
     """`off` where `tallygate drain` runs on its own beside the proxy."""
+    opa_url: str | None = None
+    """Address of an OPA server that decides; without it the embedded engine does."""
+    opa_timeout_ms: int = Field(default=250, ge=10, le=5000)
+    opa_token: SecretStr | None = None
+    opa_ca_file: Path | None = None
+    """Certificates that an https address is checked against; by default the machine's own."""
+    opa_bundle: str = Field(default="tallygate", min_length=1)
+    """Name of our bundle in the server's configuration, where it has several."""
+
+    @field_validator("opa_url")
+    @classmethod
+    def _is_address(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        try:
+            is_good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_good = False
+        if not is_good or parts.path not in {"", "/"} or parts.query or "@" in parts.netloc:
+            raise ValueError(
+                "expected scheme, host and port and nothing else, such as http://127.0.0.1:8181; a "
+                "token goes into TALLYGATE_OPA_TOKEN"
+            )
+        return url.rstrip("/")
 
     def policies_folder(self, base: Path) -> Path:
         return self.policies or base / "policies"
@@ -82,5 +110,5 @@ def read_settings() -> Settings:
 def _sentence(detail: Mapping[str, object]) -> str:
     location = detail["loc"]
     name = _PREFIX + str(location[0] if isinstance(location, tuple) else location).upper()
-    held = "" if name.endswith("HASH_KEY") else f" (it holds {detail['input']!r})"
+    held = "" if name.endswith(_HIDDEN) else f" (it holds {detail['input']!r})"
     return f"{name}{held}: {detail['msg']}"

@@ -8,7 +8,7 @@ import litellm
 from litellm.types.utils import ModelResponse, Usage
 
 from fakes.entries import NOON_NS
-from fakes.lines import a_line, a_request, clock_of
+from fakes.lines import a_line, clock_of, decided
 from fakes.spool import FakeSpool
 from tallygate.application.flow import RequestLine
 from tallygate.domain.attribution.propagation import Trace
@@ -34,7 +34,7 @@ class Call:
         self.line = line or a_line()
         self.journal = journal or Journal(self.line, GRACE_S)
         self.state = CallState("call-1", NOON_NS, (), Trace("tr", "received", "1" * 32))
-        self.state.admission = self.line.admit(a_request())
+        self.state.admission = decided(self.line)
 
     def begin(self, deployment: str = "dep-1", **kwargs: Any) -> Attempt:
         info = {"model_info": {"id": deployment}}

@@ -11,7 +11,7 @@ from fakes.engines import ADMIT, FakeEngine
 from fakes.entries import NOON_NS
 from fakes.spool import FakeSpool
 from tallygate.application.facts import CallRequest
-from tallygate.application.flow import PolicyInForce, RequestLine
+from tallygate.application.flow import Admission, PolicyInForce, RequestLine
 from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.attribution.ownership import Claims
 from tallygate.domain.attribution.propagation import Trace
@@ -75,6 +75,19 @@ def a_request(**changes: Any) -> CallRequest:
         "client_retry_count": 2,
     }
     return CallRequest(**facts | changes)
+
+
+def decided(line: RequestLine, request: CallRequest | None = None) -> Admission:
+    """Have the line decide, here and now: the embedded engine makes nobody wait for a loop."""
+    deciding = line.admit(request or a_request())
+    try:
+        deciding.send(None)
+    except StopIteration as done:
+        admission: Admission = done.value
+        return admission
+    finally:
+        deciding.close()
+    raise AssertionError("the line has waited for something")
 
 
 def engine_of(line: RequestLine) -> FakeEngine:

@@ -112,7 +112,7 @@ class GatedCall:
 
         async def within_the_tap() -> None:
             current_call.set(state)
-            self.calls.admit(state, {}, call_type)
+            await self.calls.admit(state, {}, call_type)
             await forward()
 
         await asyncio.create_task(within_the_tap(), context=contextvars.Context())

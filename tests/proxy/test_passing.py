@@ -11,7 +11,7 @@ import pytest
 
 from fakes.entries import NOON_NS, SECOND_NS, an_attempt, an_event
 from fakes.journal import GRACE_S, SECRET, Call
-from fakes.lines import a_request, clock_of
+from fakes.lines import a_request, clock_of, decided
 from tallygate.domain.ledger.events import AttemptFacts, Outcome, Status, UsageSource
 from tallygate.domain.policy.question import CallShape
 from tallygate.domain.usage.operations import (
@@ -376,7 +376,7 @@ class Passed(Call):
         super().__init__()
         self.state.rule, self.state.answer = CUSTOM_PASS_THROUGH, Reader()
         shape = CallShape("/{pass_through}", "pass_through_endpoint", None, stream=False)
-        self.state.admission = self.line.admit(a_request(shape=shape))
+        self.state.admission = decided(self.line, a_request(shape=shape))
         current_call.set(self.state)
 
     def leaves(self, cost: float | None = None) -> None:

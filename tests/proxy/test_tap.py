@@ -78,7 +78,7 @@ class PlainApp:
 async def decides(calls: WatchedCalls, state: CallState | None) -> None:
     assert state is not None
     state.principal = Principal(team="llm-support")
-    calls.admit(state, {"model": "gpt-5.4"}, "acompletion")
+    await calls.admit(state, {"model": "gpt-5.4"}, "acompletion")
 
 
 async def passes_by(_calls: WatchedCalls, _state: CallState | None) -> None:
@@ -360,7 +360,7 @@ def test_no_root_path_hides_a_route(
     assert rule.known
 
 
-def test_a_line_that_fails_itself_refuses_what_is_enforced_and_passes_the_rest() -> None:
+async def test_a_line_that_fails_itself_refuses_what_is_enforced_and_passes_the_rest() -> None:
     """Method: headers that no server hands over, so that reading the claims fails."""
     for team, is_refused in (("llm-support", True), (None, False)):
         line = a_line()
@@ -370,7 +370,7 @@ def test_a_line_that_fails_itself_refuses_what_is_enforced_and_passes_the_rest()
         state.headers = None  # type: ignore[assignment]  # what no server sends
 
         with pytest.raises(RefusedByPolicy) if is_refused else nullcontext():
-            calls.admit(state, {}, "acompletion")
+            await calls.admit(state, {}, "acompletion")
 
         assert state.admission is not None
         assert state.admission.decision.status == "unavailable"

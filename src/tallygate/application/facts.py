@@ -62,7 +62,7 @@ def decision_facts(
     decision_id: str,
     status: str,
     decision: Decision,
-    revision: str,
+    revision: str | None,
     latency_us: int,
     asked: AskedAbout,
 ) -> DecisionFacts:

@@ -9,6 +9,8 @@ Read this file first. It is the gate's half: `admit` asks once per call, `open` 
 around each try at a provider, and every one of them ends in the spool. What an event costs is
 worked out in the other half (application/drain.py), off the request path.
 
+Exact   `admit` waits only where an OPA server decides; the embedded engine answers in line, with no
+        switch of task in between.
 Errors  `admit` never raises for what a caller sent or for a policy that fails: both are answers.
 """
 
@@ -19,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from tallygate.application.deciding import UNAVAILABLE, Answered, blind_decision, question_of
 from tallygate.application.facts import (
     AskedAbout,
     CallRequest,
@@ -27,8 +30,8 @@ from tallygate.application.facts import (
     ownership_facts,
 )
 from tallygate.application.inputs_kept import InputsKept, asked_about
-from tallygate.application.ports import Clock, PolicyEngine, Spool
-from tallygate.domain.attribution.contract import Binding, Contract, Registry
+from tallygate.application.ports import Clock, PolicyEngine, PolicyServer, Spool
+from tallygate.domain.attribution.contract import Contract, Registry
 from tallygate.domain.attribution.ownership import (
     Hasher,
     Ownership,
@@ -47,14 +50,10 @@ from tallygate.domain.ledger.events import (
     Stage,
     Status,
 )
-from tallygate.domain.policy.blind import decide_blind
 from tallygate.domain.policy.decision import Action, Decision, Mode, decision_from_answer
 from tallygate.domain.policy.memory import RememberedDecisions
 from tallygate.domain.policy.question import (
-    CallShape,
     call_bucket_of,
-    question_about,
-    with_call_bucket,
 )
 from tallygate.domain.policy.refusal import Refusal, no_room, refusal_of, route_unknown, unavailable
 from tallygate.domain.policy.repetition import Repetition
@@ -62,7 +61,6 @@ from tallygate.errors import SpoolError, SpoolFull
 
 OBSERVED: Final = "observed"
 """Mode source of a call that is not governed: it was asked about, and could not be refused."""
-UNAVAILABLE: Final = "unavailable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class PolicyInForce:
     contract: Contract
     registry: Registry
     is_remembered: bool
-    """Whether this engine's answers may be remembered; an OPA server is asked every time."""
+    """Whether this engine's answers may be remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +100,10 @@ class RequestLine:
     new_id: Callable[[], str]
     """Mints a UUIDv7."""
     hasher: Hasher | None = None
+    server: PolicyServer | None = None
+    """An OPA server, which then decides on every call and is never answered for from memory. The
+    policy in force stays beside it: it reads the claims, says what to do when the server is gone,
+    and answers for calls that nobody may refuse."""
     memory: RememberedDecisions[Decision] = field(
         default_factory=lambda: RememberedDecisions(capacity=4096)
     )
@@ -112,27 +114,22 @@ class RequestLine:
     unopened: set[str] = field(default_factory=set)
     """Those of them that may still settle: they are written then, if there is room again."""
 
-    def admit(self, request: CallRequest) -> Admission:
+    async def admit(self, request: CallRequest) -> Admission:
         """Decide whether the call goes to a provider, and say why."""
         policy = self.policy
         began_ns = self.clock.now_ns()
         ownership = resolve_ownership(
             request.claims, policy.contract, policy.registry, request.principal, self.hasher
         )
-        decision, status = self._decide(policy, request, ownership, began_ns)
-        took_us = (self.clock.now_ns() - began_ns) // 1000
-        asked = asked_about(
-            request,
-            ownership,
-            decision,
-            policy.contract,
-            policy.registry,
-            is_blind=status == UNAVAILABLE,
-        )
-        revision = policy.engine.revision
-        facts = decision_facts(self.new_id(), status, decision, revision, took_us, asked)
+        if self.server is None:
+            answered = self._decide(policy, request, ownership, began_ns)
+        else:
+            answered = await self._ask(self.server, policy, request, ownership, began_ns)
+        decision = answered.decision
+        asked = self._asked_about(policy, request, ownership, answered)
+        facts = self._facts(answered, asked, began_ns)
         binding = policy.registry.binding_of(request.principal)
-        refusal = self._refusal(request.shape, decision, facts, ownership, binding)
+        refusal = self._refusal(policy, request, decision, facts, ownership)
         if refusal is not None:
             facts = replace(facts, action=Action.REJECT.value)
         admission = Admission(
@@ -150,13 +147,8 @@ class RequestLine:
         """Answer for a line that has itself failed: as when the policy does not, claims unread."""
         policy, unclaimed = self.policy, Ownership({}, {}, (), ())
         binding = policy.registry.binding_of(request.principal)
-        decision = decide_blind(
-            unclaimed,
-            binding,
-            policy.contract,
-            policy.registry,
-            self.clock.now_ns(),
-            call_bucket_of(request.call_id),
+        decision = blind_decision(
+            request, unclaimed, policy.contract, policy.registry, self.clock.now_ns()
         )
         revision = policy.engine.revision
         asked = AskedAbout(call_bucket_of(request.call_id))  # the claims were not read
@@ -181,23 +173,13 @@ class RequestLine:
             ownership = resolve_ownership(
                 request.claims, policy.contract, policy.registry, request.principal, self.hasher
             )
-        decision, status = self._decide(policy, request, ownership, began_ns)
-        took_us = (self.clock.now_ns() - began_ns) // 1000
-        asked = asked_about(
-            request,
-            ownership,
-            decision,
-            policy.contract,
-            policy.registry,
-            is_blind=status == UNAVAILABLE,
-            is_observed=True,
-        )
-        revision = policy.engine.revision
-        facts = decision_facts(self.new_id(), status, decision, revision, took_us, asked)
+        answered = self._decide(policy, request, ownership, began_ns)
+        asked = self._asked_about(policy, request, ownership, answered, is_observed=True)
+        facts = self._facts(answered, asked, began_ns)
         binding = policy.registry.binding_of(request.principal)
         return Admission(
             call=call_facts(request, ownership, binding),
-            ownership=ownership_facts(ownership, decision),
+            ownership=ownership_facts(ownership, answered.decision),
             decision=replace(facts, action=Action.ADMIT.value, mode_source=OBSERVED),
             recorded=asked.recorded,
         )
@@ -258,46 +240,82 @@ class RequestLine:
 
     def _decide(
         self, policy: PolicyInForce, request: CallRequest, ownership: Ownership, at_ns: int
-    ) -> tuple[Decision, str]:
-        call_bucket = call_bucket_of(request.call_id)
-        question = question_about(
-            request.shape,
-            ownership,
-            request.trace,
-            request.principal,
-            policy.contract,
-            policy.registry,
-            at_ns,
-        )
-        question = with_call_bucket(
-            question, call_bucket, request.principal, policy.contract, policy.registry
-        )
+    ) -> Answered:
+        question = question_of(request, ownership, policy.contract, policy.registry, at_ns)
         revision = policy.engine.revision
         if policy.is_remembered:
             remembered = self.memory.recall(revision, question)
             if remembered is not None:
-                return remembered, "remembered"
+                return Answered(remembered, "remembered", revision)
         try:
             decision = decision_from_answer(policy.engine.decide(question))
         except Exception:  # noqa: BLE001 - whatever fails here, the answer is the blind one
-            binding = policy.registry.binding_of(request.principal)
-            blind = decide_blind(
-                ownership, binding, policy.contract, policy.registry, at_ns, call_bucket
-            )
-            return blind, UNAVAILABLE
+            return self._decide_blind(policy, request, ownership, at_ns)
         if policy.is_remembered:
             self.memory.remember(revision, question, decision, decision.valid_until)
-        return decision, "decided"
+        return Answered(decision, "decided", revision)
+
+    async def _ask(
+        self,
+        server: PolicyServer,
+        policy: PolicyInForce,
+        request: CallRequest,
+        ownership: Ownership,
+        at_ns: int,
+    ) -> Answered:
+        question = question_of(request, ownership, policy.contract, policy.registry, at_ns)
+        # The server's registry may have a canary that the folder's does not know of yet.
+        question["call_bucket"] = call_bucket_of(request.call_id)
+        try:
+            answer = await server.ask(question, request.call_id)
+            decision = decision_from_answer(answer.decision)
+        except Exception:  # noqa: BLE001 - whatever fails here, the answer is the blind one
+            return self._decide_blind(policy, request, ownership, at_ns)
+        return Answered(decision, "decided", answer.revision, answer.decision_id)
+
+    def _decide_blind(
+        self, policy: PolicyInForce, request: CallRequest, ownership: Ownership, at_ns: int
+    ) -> Answered:
+        decision = blind_decision(request, ownership, policy.contract, policy.registry, at_ns)
+        return Answered(decision, UNAVAILABLE, policy.engine.revision)
+
+    def _asked_about(
+        self,
+        policy: PolicyInForce,
+        request: CallRequest,
+        ownership: Ownership,
+        answered: Answered,
+        *,
+        is_observed: bool = False,
+    ) -> AskedAbout:
+        return asked_about(
+            request,
+            ownership,
+            answered.decision,
+            policy.contract,
+            policy.registry,
+            is_blind=answered.status == UNAVAILABLE,
+            is_observed=is_observed,
+        )
+
+    def _facts(self, answered: Answered, asked: AskedAbout, began_ns: int) -> DecisionFacts:
+        return decision_facts(
+            answered.decision_id or self.new_id(),
+            answered.status,
+            answered.decision,
+            answered.revision,
+            (self.clock.now_ns() - began_ns) // 1000,
+            asked,
+        )
 
     def _refusal(
         self,
-        shape: CallShape,
+        policy: PolicyInForce,
+        request: CallRequest,
         decision: Decision,
         facts: DecisionFacts,
         ownership: Ownership,
-        binding: Binding | None,
     ) -> Refusal | None:
-        policy = self.policy
         if not decision.admitted:
             if facts.status == UNAVAILABLE:
                 return unavailable(facts.decision_id)
@@ -307,9 +325,9 @@ class RequestLine:
                 ownership,
                 policy.contract,
                 policy.registry,
-                binding,
+                policy.registry.binding_of(request.principal),
             )
-        if not shape.is_known and decision.mode is Mode.ENFORCE:
+        if not request.shape.is_known and decision.mode is Mode.ENFORCE:
             return route_unknown(facts.decision_id)
         if policy.contract.spool_full == "refuse" and not self.spool.has_room():
             return no_room(facts.decision_id)

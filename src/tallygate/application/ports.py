@@ -34,6 +34,42 @@ class PolicyEngine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an OPA server answered, and by which policy."""
+
+    decision: Mapping[str, Any]
+    revision: str | None
+    """Of the bundle that decided; None where the server does not say."""
+    decision_id: str | None
+    """Under which it logs this decision; None where it logs none."""
+
+
+class PolicyServer(Protocol):
+    """Answers the same entrypoint in a process of its own, over the bundle that it activated."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def revision(self) -> str | None:
+        """Of the newest answer; None before the first."""
+        ...
+
+    @property
+    def failure(self) -> str | None:
+        """Why the newest question got no answer, as EngineFailed said it; None where it got one."""
+        ...
+
+    async def ask(self, question: Mapping[str, Any], call_id: str) -> Answer:
+        """Answer one input document; raises EngineFailed when there is no answer to read."""
+        ...
+
+    async def close(self) -> None:
+        """Let the connections go; a question after this is EngineFailed. Idempotent."""
+        ...
+
+
 class Spool(Protocol):
     """The gate's side of the local durable queue. Thread-safe; never waits for the network."""
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tallygate.adapters.engines.loading import load_engine
+from tallygate.adapters.engines.opa_server import OpaServer
 from tallygate.adapters.files.policies import read_policies
 from tallygate.adapters.spool.writer import SegmentSpool
 from tallygate.application.flow import PolicyInForce, RequestLine
@@ -21,6 +22,7 @@ from tallygate.bootstrap.drain_child import DrainChild
 from tallygate.domain.attribution.contract import contract_from_data, registry_from_data
 from tallygate.domain.attribution.ownership import Hasher
 from tallygate.domain.kernel.ids import uuid7
+from tallygate.errors import SettingsInvalid
 from tallygate.settings import Settings
 
 
@@ -55,6 +57,7 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
         registry=registry_from_data(loaded.data["registry"]),
         is_remembered=True,
     )
+    server = opa_server_of(settings)
     spool = SegmentSpool(
         spool_folder,
         limit_bytes=settings.spool_limit_mb * 1024 * 1024,
@@ -62,7 +65,14 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
         clock=clock,
     )
     hasher = hasher_of(settings)
-    line = RequestLine(policy=policy, spool=spool, clock=clock, new_id=new_id, hasher=hasher)
+    line = RequestLine(
+        policy=policy,
+        spool=spool,
+        clock=clock,
+        new_id=new_id,
+        hasher=hasher,
+        server=server,
+    )
     drain = None
     if settings.drain == "child":
         drain = DrainChild(
@@ -77,6 +87,26 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
 def new_id() -> str:
     """Mint a UUIDv7."""
     return uuid7(time.time_ns(), os.urandom(8))
+
+
+def opa_server_of(settings: Settings) -> OpaServer | None:
+    """Build the engine that an OPA server is; None where the embedded one decides."""
+    if settings.opa_url is None:
+        return None
+    token = settings.opa_token
+    try:
+        return OpaServer(
+            settings.opa_url,
+            timeout_s=settings.opa_timeout_ms / 1000,
+            token=None if token is None else token.get_secret_value(),
+            ca_file=settings.opa_ca_file,
+            bundle=settings.opa_bundle,
+        )
+    except OSError as error:  # ssl's errors among them
+        raise SettingsInvalid(
+            f"TALLYGATE_OPA_CA_FILE {settings.opa_ca_file} cannot be used: {error.strerror}. "
+            "Expected a file of certificates in PEM."
+        ) from error
 
 
 def hasher_of(settings: Settings) -> Hasher | None:

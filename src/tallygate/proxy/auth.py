@@ -32,7 +32,7 @@ def wrap_authentication(
         if state is not None:
             calls.know_principal(state, key)
             if request is not None and (state.rule.decided_in == "auth" or not is_tapped):
-                calls.admit(state, _request_data(request), UNKNOWN_CALL_TYPE)
+                await calls.admit(state, _request_data(request), UNKNOWN_CALL_TYPE)
         return key
 
     return authenticated

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from tallygate.application.deciding import UNAVAILABLE
 from tallygate.application.facts import CallRequest
-from tallygate.application.flow import UNAVAILABLE, Admission, RequestLine
+from tallygate.application.flow import Admission, RequestLine
 from tallygate.domain.attribution import onward
 from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.attribution.ownership import Claims
@@ -170,37 +171,14 @@ class Calls:
             team_metadata=_metadata(key, "team_metadata"),
         )
 
-    def admit(self, state: CallState, data: Mapping[str, Any], call_type: str) -> None:
+    async def admit(self, state: CallState, data: Mapping[str, Any], call_type: str) -> None:
         """Decide once per call; raises RefusedByPolicy. `data` is LiteLLM's request data."""
         if not state.rule.governed:
             return
         if state.admission is None:
-            model, *others = asking.models_asked(data, state.query)
-            state.has_forged_disconnect = asking.claims_disconnect(data)
-            shape = CallShape(
-                route=state.rule.pattern,
-                call_type=call_type,
-                model=model,
-                other_models=tuple(name for name in others if name is not None),
-                stream=data.get("stream") is True,
-                is_known=state.rule.known,
-            )
-            request = CallRequest(
-                call_id=state.call_id,
-                started_at_ns=state.started_at_ns,
-                claims=Claims(state.headers, asking.body_metadata(data)),
-                principal=state.principal,
-                trace=state.trace,
-                shape=shape,
-                client_retry_count=state.client_retry_count or 0,
-                retry_of_call_id=self._retries.call_before(state, asking.body_of(data)),
-            )
-            try:
-                state.admission = self._line.admit(request)
-            except Exception as error:  # noqa: BLE001 - a fault of ours is no decision
-                log.error("admission_failed error=%s", type(error).__name__)  # noqa: TRY400 - no text of it
-                state.admission = self._line.admit_blind(request)
-            self._say_if_blind(state.admission)
+            async with state.deciding:
+                if state.admission is None:
+                    state.admission = await self._decide(state, data, call_type)
             asking.strip_raw(data, self._line.policy.contract)
         if state.admission.refusal is not None:
             raise RefusedByPolicy(state.admission.refusal)
@@ -214,6 +192,35 @@ class Calls:
                 return  # on its own routes LiteLLM asks twice, the first time before it is resolved
             name = _text_of(data["mcp_tool_name"])
             self._journal.rounds.tool_called(state, state.admission, name)
+
+    async def _decide(self, state: CallState, data: Mapping[str, Any], call_type: str) -> Admission:
+        model, *others = asking.models_asked(data, state.query)
+        state.has_forged_disconnect = asking.claims_disconnect(data)
+        shape = CallShape(
+            route=state.rule.pattern,
+            call_type=call_type,
+            model=model,
+            other_models=tuple(name for name in others if name is not None),
+            stream=data.get("stream") is True,
+            is_known=state.rule.known,
+        )
+        request = CallRequest(
+            call_id=state.call_id,
+            started_at_ns=state.started_at_ns,
+            claims=Claims(state.headers, asking.body_metadata(data)),
+            principal=state.principal,
+            trace=state.trace,
+            shape=shape,
+            client_retry_count=state.client_retry_count or 0,
+            retry_of_call_id=self._retries.call_before(state, asking.body_of(data)),
+        )
+        try:
+            admission = await self._line.admit(request)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is no decision
+            log.error("admission_failed error=%s", type(error).__name__)  # noqa: TRY400 - no text of it
+            admission = self._line.admit_blind(request)
+        self._say_if_blind(admission)
+        return admission
 
     def _say_if_blind(self, admission: Admission) -> None:
         """Log the moment at which the policy stops answering, and the one at which it is back."""

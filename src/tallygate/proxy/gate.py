@@ -68,7 +68,7 @@ class _PROXY_Gate(CustomLogger):  # type: ignore[misc]  # noqa: N801 - see the m
         if state is None:
             state = self._calls.open_untapped(_scope_of(data), UNKNOWN)
         self._calls.know_principal(state, user_api_key_dict)
-        self._calls.admit(state, data, call_type)
+        await self._calls.admit(state, data, call_type)
         return data
 
     @accounting

@@ -28,6 +28,7 @@ from tallygate.proxy.journal import Journal
 from tallygate.proxy.releases import findings_about, look_at_litellm
 from tallygate.proxy.selfcheck import Finding, SelfCheck
 from tallygate.proxy.sending import watch_sends
+from tallygate.proxy.server_check import ServerCheck
 from tallygate.proxy.tap import Tap
 from tallygate.settings import read_settings
 
@@ -45,8 +46,9 @@ def install_gate() -> _PROXY_Gate:
     journal = Journal(parts.line, settings.settle_grace_s)
     calls = Calls(parts.line, journal)
     gate = _PROXY_Gate(calls)
-    check = SelfCheck(parts.state_folder, parts.line)
-    installed = _Installed(parts, journal, gate, check)
+    server = ServerCheck(parts.line)
+    check = SelfCheck(parts.state_folder, parts.line, server)
+    installed = _Installed(parts, journal, gate, check, server)
     check.note(*_install_hooks(calls, journal, gate, installed))
     check.note(*_look_around())
     for warning in parts.warnings:
@@ -60,12 +62,18 @@ class _Installed:
     """What runs beside the calls of one worker, from start to shutdown."""
 
     def __init__(
-        self, parts: GateParts, journal: Journal, gate: _PROXY_Gate, check: SelfCheck
+        self,
+        parts: GateParts,
+        journal: Journal,
+        gate: _PROXY_Gate,
+        check: SelfCheck,
+        server: ServerCheck,
     ) -> None:
         self._parts = parts
         self._journal = journal
         self._gate = gate
         self._check = check
+        self._server = server
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -87,6 +95,8 @@ class _Installed:
         except Exception as error:  # noqa: BLE001 - the spool is closed whatever happens
             report("close", error)
         self._parts.line.spool.close()
+        if self._parts.line.server is not None:
+            await self._parts.line.server.close()
         self._check.remove()
 
     async def _keep_house(self) -> None:
@@ -100,6 +110,7 @@ class _Installed:
                 self._parts.line.write_held_refusals()
                 if self._parts.drain is not None:
                     self._parts.drain.keep_alive()
+                await self._server.look()
                 self._check.write_if_changed()
             except Exception as error:  # noqa: BLE001 - housekeeping must go on
                 report("housekeeping", error)

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from tallygate.application.flow import RequestLine
+from tallygate.proxy.server_check import ServerCheck
 
 log = logging.getLogger("tallygate.proxy")
 
@@ -33,9 +34,10 @@ class Finding:
 class SelfCheck:
     """Collects findings and keeps the worker's file up to date."""
 
-    def __init__(self, state_folder: Path, line: RequestLine) -> None:
+    def __init__(self, state_folder: Path, line: RequestLine, server: ServerCheck) -> None:
         self._file = state_folder / "gates" / f"{line.spool.writer_id}.json"
         self._line = line
+        self._server = server
         self._findings: list[Finding] = []
         self._written: dict[str, Any] = {}
         self._releases = {name: version(name) for name in ("tallygate", "litellm")}
@@ -68,6 +70,7 @@ class SelfCheck:
             "writer_id": self._line.spool.writer_id,
             **self._releases,
             "policy_revision": self._line.policy.engine.revision,
+            "opa_server": self._server.content(),
             "uncounted_attempts": self._line.uncounted,
             "findings": [asdict(finding) for finding in self._findings],
         }

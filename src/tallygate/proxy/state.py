@@ -7,6 +7,7 @@ also those that LiteLLM runs in tasks and threads of its own.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -92,6 +93,8 @@ class CallState:
     rule: RouteRule = UNKNOWN
     """How the gate treats the route that was called."""
     admission: Admission | None = None
+    deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while it is decided: of two hooks that ask at once, the second finds the decision."""
     observe: Callable[[CallState], Admission] | None = None
     """Finds out who pays for a call that nobody had to decide on."""
     attempts: list[Attempt] = field(default_factory=list)

@@ -17,6 +17,7 @@ from fakes.lines import (
     a_line,
     a_request,
     clock_of,
+    decided,
     engine_of,
     events_in,
     stages_in,
@@ -43,7 +44,7 @@ def failing(error: BaseException) -> Answer:
 def test_an_admitted_call_leaves_nothing_in_the_spool_until_an_attempt_is_opened() -> None:
     line = a_line()
 
-    admission = line.admit(a_request())
+    admission = decided(line)
 
     assert admission.admitted
     assert admission.refusal is None
@@ -53,7 +54,7 @@ def test_an_admitted_call_leaves_nothing_in_the_spool_until_an_attempt_is_opened
 
 
 def test_an_admission_carries_the_call_as_litellm_authenticated_it() -> None:
-    call = a_line().admit(a_request()).call
+    call = decided(a_line()).call
 
     assert (call.call_id, call.trace_id, call.trace_source) == ("call-1", "tr_9f4c", "received")
     assert (call.route, call.call_type) == ("/v1/chat/completions", "acompletion")
@@ -65,7 +66,7 @@ def test_an_admission_carries_the_call_as_litellm_authenticated_it() -> None:
 
 
 def test_without_a_claimed_span_the_traces_parent_is_the_span() -> None:
-    call = a_line().admit(a_request(claims=Claims(), principal=Principal())).call
+    call = decided(a_line(), a_request(claims=Claims(), principal=Principal())).call
 
     assert call.span_id == "a" * 16
     assert call.parent_call_id is None
@@ -76,7 +77,7 @@ def test_who_pays_is_what_the_policy_derived_and_the_claim_stands_beside_it() ->
     derived = {"owner_team": "team-quarantine", "cost_center": "CC-9", "business_unit": "none"}
     line = a_line(lambda _: {**ADMIT, "action": "quarantine", "ownership": derived})
 
-    admission = line.admit(a_request())
+    admission = decided(line)
 
     owner = admission.ownership
     assert admission.admitted
@@ -90,7 +91,7 @@ def test_who_pays_is_what_the_policy_derived_and_the_claim_stands_beside_it() ->
 
 
 def test_without_a_derived_payer_nobody_pays_yet() -> None:
-    owner = a_line().admit(a_request()).ownership
+    owner = decided(a_line()).ownership
 
     assert owner.owner_team is None
     assert owner.claimed_owner_team == "team-support"
@@ -104,7 +105,7 @@ def test_what_the_policy_said_stands_on_the_decision() -> None:
         "notices": [{"code": "n", "subject": "s"}],
     }
 
-    decision = a_line(lambda _: answer).admit(a_request()).decision
+    decision = decided(a_line(lambda _: answer)).decision
 
     assert decision.violations == ({"code": "c", "field": "f"},)
     assert decision.waived == ({"code": "c", "field": "f", "override": "ovr-1"},)
@@ -115,7 +116,9 @@ def test_what_the_policy_said_stands_on_the_decision() -> None:
 
 def test_the_engine_is_asked_about_the_call_with_nothing_personal_in_the_question() -> None:
     line = a_line()
-    line.admit(a_request(claims=Claims([*HEADERS, (b"x-tallygate-user-id-hash", HASHED.encode())])))
+    decided(
+        line, a_request(claims=Claims([*HEADERS, (b"x-tallygate-user-id-hash", HASHED.encode())]))
+    )
 
     (question,) = engine_of(line).questions
     assert question["ownership"]["service"] == "support-assistant"
@@ -130,7 +133,7 @@ def test_the_engine_is_asked_about_the_call_with_nothing_personal_in_the_questio
 def test_a_rejected_call_is_refused_and_recorded_once() -> None:
     line = a_line(lambda _: REJECT)
 
-    admission = line.admit(a_request())
+    admission = decided(line)
 
     assert not admission.admitted
     assert admission.refusal is not None
@@ -151,7 +154,7 @@ def test_report_only_passes_and_keeps_what_would_have_happened() -> None:
     answer = {**REJECT, "action": "admit", "mode": "report_only"}
     line = a_line(lambda _: answer)
 
-    admission = line.admit(a_request())
+    admission = decided(line)
 
     assert admission.admitted
     assert admission.decision.would_action == "reject"
@@ -173,7 +176,7 @@ def test_a_route_that_cannot_be_accounted_for_is_refused_under_enforce(
     line = a_line(lambda _: {**ADMIT, "mode": mode})
     shape = CallShape("/v9/brand/new", "unknown", None, stream=False, is_known=is_known)
 
-    admission = line.admit(a_request(shape=shape))
+    admission = decided(line, a_request(shape=shape))
 
     assert admission.admitted is admitted
     assert admission.decision.action == ("admit" if admitted else "reject")
@@ -190,7 +193,7 @@ def test_when_the_spool_is_full_the_contract_says_what_happens(choice: str, admi
     spool = FakeSpool(FakeSpoolFolder(limit=0))
     line = a_line(spool=spool, contract={"spool_full": choice})
 
-    admission = line.admit(a_request())
+    admission = decided(line)
 
     assert admission.admitted is admitted
     if admission.refusal is not None:
@@ -205,7 +208,7 @@ def test_when_the_spool_is_full_the_contract_says_what_happens(choice: str, admi
 def test_a_rejection_goes_before_a_full_spool() -> None:
     line = a_line(lambda _: REJECT, spool=FakeSpool(FakeSpoolFolder(limit=0)))
 
-    refusal = line.admit(a_request()).refusal
+    refusal = decided(line).refusal
 
     assert refusal is not None
     assert refusal.code == "ownership_missing"
@@ -236,7 +239,7 @@ def test_a_blind_gate_refuses_where_it_enforces_and_passes_elsewhere(
     line = a_line(lambda _: answer)
     headers = [*HEADERS[:2], (b"x-tallygate-environment", environment)]
 
-    admission = line.admit(a_request(claims=Claims(headers)))
+    admission = decided(line, a_request(claims=Claims(headers)))
 
     assert admission.admitted is admitted
     assert admission.decision.status == "unavailable"
@@ -252,8 +255,8 @@ def test_a_blind_answer_is_not_remembered() -> None:
     answers = iter([None, ADMIT])
     line = a_line(lambda _: next(answers), is_remembered=True)
 
-    assert line.admit(a_request()).decision.status == "unavailable"
-    assert line.admit(a_request()).decision.status == "decided"
+    assert decided(line).decision.status == "unavailable"
+    assert decided(line).decision.status == "decided"
 
 
 # Remembered decisions.
@@ -266,7 +269,7 @@ def test_the_same_question_is_asked_once_until_its_answer_ends() -> None:
 
     for seconds in (0, 0, 9.999, 0.001, 0):
         clock_of(line).go_on(seconds=seconds)
-        statuses.append(line.admit(a_request()).decision.status)
+        statuses.append(decided(line).decision.status)
 
     assert statuses == ["decided", "remembered", "remembered", "decided", "decided"]
     assert len(engine_of(line).questions) == 3
@@ -274,16 +277,16 @@ def test_the_same_question_is_asked_once_until_its_answer_ends() -> None:
 
 def test_a_clock_that_was_set_back_asks_again() -> None:
     line = a_line(is_remembered=True)
-    line.admit(a_request())
+    decided(line)
     clock_of(line).go_on(seconds=-1)
 
-    assert line.admit(a_request()).decision.status == "decided"
+    assert decided(line).decision.status == "decided"
 
 
 def test_a_remembered_rejection_is_still_a_refusal_with_an_id_of_its_own() -> None:
     line = a_line(lambda _: REJECT, is_remembered=True)
 
-    first, second = line.admit(a_request()).refusal, line.admit(a_request()).refusal
+    first, second = decided(line).refusal, decided(line).refusal
 
     assert first is not None
     assert second is not None
@@ -293,12 +296,12 @@ def test_a_remembered_rejection_is_still_a_refusal_with_an_id_of_its_own() -> No
 
 def test_another_question_and_another_revision_are_asked() -> None:
     line = a_line(is_remembered=True)
-    line.admit(a_request())
-    assert line.admit(a_request(principal=Principal())).decision.status == "decided"
+    decided(line)
+    assert decided(line, a_request(principal=Principal())).decision.status == "decided"
     newer = FakeEngine(revision="sha256:newer")
     line.policy = PolicyInForce(newer, line.policy.contract, line.policy.registry, True)
 
-    assert line.admit(a_request()).decision.policy_revision == "sha256:newer"
+    assert decided(line).decision.policy_revision == "sha256:newer"
     assert len(newer.questions) == 1
 
 
@@ -306,7 +309,7 @@ def test_an_engine_that_must_be_asked_every_time_is() -> None:
     line = a_line(is_remembered=False)
 
     for _ in range(3):
-        assert line.admit(a_request()).decision.status == "decided"
+        assert decided(line).decision.status == "decided"
     assert len(engine_of(line).questions) == 3
 
 
@@ -316,7 +319,7 @@ def test_an_engine_that_must_be_asked_every_time_is() -> None:
 def test_after_five_identical_refusals_a_minute_the_rest_share_one_event() -> None:
     line = a_line(lambda _: REJECT)
     for _ in range(8):
-        assert not line.admit(a_request()).admitted
+        assert not decided(line).admitted
     assert [event.call_count for event in events_in(line)] == [1] * 5
 
     line.write_held_refusals()
@@ -331,7 +334,7 @@ def test_after_five_identical_refusals_a_minute_the_rest_share_one_event() -> No
 def test_at_the_end_everything_that_was_held_back_is_written() -> None:
     line = a_line(lambda _: REJECT)
     for _ in range(6):
-        line.admit(a_request())
+        decided(line)
 
     line.write_held_refusals(at_end=True)
     line.write_held_refusals(at_end=True)
@@ -358,8 +361,8 @@ def test_at_the_end_everything_that_was_held_back_is_written() -> None:
 def test_refusals_that_differ_are_not_counted_together(changes: dict[str, Any]) -> None:
     line = a_line(lambda _: REJECT)
     for _ in range(5):
-        line.admit(a_request())
-    line.admit(a_request(**changes))
+        decided(line)
+    decided(line, a_request(**changes))
 
     assert [event.call_count for event in events_in(line)] == [1] * 6
 
@@ -367,9 +370,9 @@ def test_refusals_that_differ_are_not_counted_together(changes: dict[str, Any]) 
 def test_a_refusal_in_the_next_minute_writes_the_last_minutes_aggregate_first() -> None:
     line = a_line(lambda _: REJECT)
     for _ in range(7):
-        line.admit(a_request())
+        decided(line)
     clock_of(line).go_on(seconds=61)
-    line.admit(a_request())
+    decided(line)
 
     assert [event.call_count for event in events_in(line)] == [1] * 5 + [2, 1]
 
@@ -379,7 +382,7 @@ def test_a_refusal_in_the_next_minute_writes_the_last_minutes_aggregate_first() 
 
 def test_an_attempt_is_opened_before_and_settled_after_the_provider() -> None:
     line = a_line()
-    admission = line.admit(a_request())
+    admission = decided(line)
 
     event = line.open(admission, an_attempt())
     line.settle(event, an_outcome())
@@ -396,7 +399,7 @@ def test_an_attempt_is_opened_before_and_settled_after_the_provider() -> None:
 
 def test_what_comes_after_an_attempt_was_given_up_is_a_correction() -> None:
     line = a_line()
-    event = line.open(line.admit(a_request()), an_attempt())
+    event = line.open(decided(line), an_attempt())
     line.settle(event, an_outcome(status=Status.UNKNOWN))
 
     line.settle_late(event, an_outcome())
@@ -412,7 +415,7 @@ def test_what_comes_after_an_attempt_was_given_up_is_a_correction() -> None:
 def test_what_is_complete_at_once_is_written_once() -> None:
     line = a_line()
 
-    line.record(line.admit(a_request()), an_attempt(), an_outcome(status=Status.CACHE_HIT))
+    line.record(decided(line), an_attempt(), an_outcome(status=Status.CACHE_HIT))
 
     assert stages_in(line) == [Stage.SETTLED]
     assert events_in(line)[0].outcome == an_outcome(status=Status.CACHE_HIT)
@@ -447,7 +450,7 @@ def test_what_is_only_observed_is_never_refused_and_keeps_its_claims() -> None:
 
 def test_a_spool_that_takes_nothing_does_not_keep_a_call_from_its_provider() -> None:
     line = a_line(spool=BrokenSpool())
-    admission = line.admit(a_request())
+    admission = decided(line)
 
     event = line.open(admission, an_attempt())
 
@@ -459,16 +462,16 @@ def test_a_spool_that_takes_nothing_does_not_keep_a_call_from_its_provider() -> 
 def test_a_refusal_that_cannot_be_counted_is_still_a_refusal() -> None:
     line = a_line(lambda _: REJECT, spool=BrokenSpool())
 
-    assert line.admit(a_request()).refusal is not None
+    assert decided(line).refusal is not None
 
 
 def test_a_refusal_stands_when_the_last_minutes_aggregate_cannot_be_written() -> None:
     line = a_line(lambda _: REJECT, spool=BrokenSpool())
     for _ in range(6):
-        line.admit(a_request())
+        decided(line)
     clock_of(line).go_on(seconds=61)
 
-    refusal = line.admit(a_request()).refusal
+    refusal = decided(line).refusal
 
     assert refusal is not None
     assert refusal.code == "ownership_missing"
@@ -476,7 +479,7 @@ def test_a_refusal_stands_when_the_last_minutes_aggregate_cannot_be_written() ->
 
 def test_a_settlement_that_cannot_be_written_is_told_to_who_settles() -> None:
     line = a_line(spool=BrokenSpool())
-    event = line.open(line.admit(a_request()), an_attempt())
+    event = line.open(decided(line), an_attempt())
 
     with pytest.raises(SpoolUnusable):
         line.settle(event, an_outcome())
@@ -490,7 +493,7 @@ def test_a_value_that_the_policy_did_not_accept_goes_no_further() -> None:
     line = a_line(lambda _: answer)
     claims = Claims(((b"x-tallygate-feature", b"jane-doe"), (b"x-tallygate-service", b"support")))
 
-    admission = line.admit(a_request(claims=claims))
+    admission = decided(line, a_request(claims=claims))
 
     assert admission.ownership.feature is None
     assert admission.ownership.service == "support"

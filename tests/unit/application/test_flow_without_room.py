@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from fakes.entries import an_attempt, an_outcome
-from fakes.lines import a_line, a_request, stages_in
+from fakes.lines import a_line, decided, stages_in
 from fakes.spool import FakeSpool, FakeSpoolFolder
 
 
 def test_a_call_that_was_admitted_is_opened_though_the_room_is_gone_since() -> None:
     spool = FakeSpool(FakeSpoolFolder(limit=1))
     line = a_line(spool=spool, contract={"spool_full": "refuse"})
-    admission = line.admit(a_request())
+    admission = decided(line)
     line.open(admission, an_attempt())
 
     line.open(admission, an_attempt())
@@ -28,7 +28,7 @@ def test_what_passed_without_a_record_settles_only_where_there_is_room(
 ) -> None:
     folder = FakeSpoolFolder(limit=0)
     line = a_line(spool=FakeSpool(folder), contract={"spool_full": "pass"})
-    event = line.open(line.admit(a_request()), an_attempt())
+    event = line.open(decided(line), an_attempt())
 
     folder.limit = 1 if has_room_again else 0
     line.settle(event, an_outcome())
