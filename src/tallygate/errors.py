@@ -10,6 +10,7 @@ Every error that tallygate raises, as one tree. `code` is the metric label and t
     │   └── RevisionUnknown        git knows no such revision
     ├── EngineError                the policy engine itself
     │   ├── PolicyNotCompiled      policy.wasm does not belong to the Rego beside it
+    │   ├── BundleNotSigned        a bundle for an OPA server that opa could not sign
     │   └── EngineFailed           undefined, unreadable, too slow
     ├── SpoolError
     │   ├── SpoolFull              there is no room for another opened attempt
@@ -124,6 +125,12 @@ class PolicyNotCompiled(EngineError):
     """policy.wasm is absent or was compiled from other Rego; `tallygate policy build` mends it."""
 
     code = "policy_not_compiled"
+
+
+class BundleNotSigned(EngineError):
+    """A bundle that was to be signed and is not; it was not written."""
+
+    code = "bundle_not_signed"
 
 
 class EngineFailed(EngineError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ import pytest
 
 from contract.questions import generated_questions, good_questions
 from fakes.engines import FakeEngine
+from fakes.opa_servers import AskedHere, RunningOpa, write_bundle
 from fakes.policy_folders import real_opa
 from tallygate.adapters.engines.embedded import EmbeddedEngine
 from tallygate.adapters.engines.opa import compile_policy, verify_compiled
+from tallygate.adapters.engines.opa_server import OpaServer
 from tallygate.adapters.files.policies import PolicySet, read_cases, read_policies
 from tallygate.adapters.files.starter import starter_policies
 from tallygate.application.ports import PolicyEngine
@@ -58,12 +60,22 @@ class Subject:
     unanswerable: Mapping[str, Any]
 
 
-@pytest.fixture(params=["embedded", "fake"])
+@pytest.fixture(scope="module")
+def server(policies: PolicySet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AskedHere]:
+    folder = tmp_path_factory.mktemp("opa")
+    with RunningOpa(folder, "-b", str(write_bundle(folder, policies))) as opa:
+        asked = AskedHere(OpaServer(opa.url, timeout_s=10))
+        asked.decide({})  # and so it knows by which revision
+        yield asked
+        asked.close()
+
+
+@pytest.fixture(params=["embedded", "server", "fake"])
 def subject(request: pytest.FixtureRequest) -> Subject:
     if request.param == "fake":
         answer = FakeEngine().decide({})
         return Subject(FakeEngine(lambda q: None if "lost" in q else answer), {"lost": True})
-    return Subject(request.getfixturevalue("embedded"), {"lost": {1, 2}})
+    return Subject(request.getfixturevalue(request.param), {"lost": {1, 2}})
 
 
 def test_every_decision_has_exactly_its_keys(subject: Subject, policies: PolicySet) -> None:
@@ -100,8 +112,13 @@ def test_no_answer_is_an_engine_failure_and_the_next_question_is_answered(
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_each_case_is_decided_as_it_says(embedded: EmbeddedEngine, case: Any) -> None:
-    assert embedded.decide(case.question) == case.decision
+@pytest.mark.parametrize("name", ["embedded", "server"])
+def test_each_case_is_decided_as_it_says(
+    name: str, case: Any, request: pytest.FixtureRequest
+) -> None:
+    engine: PolicyEngine = request.getfixturevalue(name)
+
+    assert engine.decide(case.question) == case.decision
 
 
 def test_there_are_cases() -> None:
@@ -175,6 +192,17 @@ def test_cases_and_generated_questions_are_answered_as_opa_answers_them(
     compare(embedded, expected, questions)
     assert {decision["would_action"] for decision in expected} == {"admit", "quarantine", "reject"}
     assert len({json.dumps(decision, sort_keys=True) for decision in expected}) > 100
+
+
+def test_thousands_of_generated_questions_are_answered_alike_by_server_and_embedded_engine(
+    embedded: EmbeddedEngine, server: AskedHere, policies: PolicySet
+) -> None:
+    questions = [*good_questions(policies.data), *generated_questions(policies.data, 3000, seed=5)]
+
+    answers = server.decide_all(questions)
+
+    assert server.revision == policies.revision
+    compare(embedded, answers, questions)
 
 
 VARIANTS: dict[str, Callable[[dict[str, Any]], object]] = {

@@ -83,6 +83,15 @@ def revision_of(rego: Mapping[str, str], data: Mapping[str, Any]) -> str:
     return digest_of_value({"rego": digests, "data": data})
 
 
+def read_rego(folder: Path) -> dict[str, str]:
+    """Read Rego that belongs to no policies folder, tests left out."""
+    problems: list[Problem] = []
+    sources = _read_rego(folder, problems)
+    if problems:
+        raise PoliciesInvalid(problems)
+    return sources
+
+
 def read_cases(folder: Path) -> tuple[PolicyCase, ...]:
     """Read `cases/<name>/input.json` and `decision.json`, by name."""
     problems: list[Problem] = []

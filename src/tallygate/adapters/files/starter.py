@@ -17,6 +17,11 @@ def starter_config() -> Path:
     return _starter("litellm_config.yaml")
 
 
+def starter_log_masks() -> Path:
+    """Return the Rego that keeps an OPA server's decision log clean."""
+    return _starter("deploy/opa/log-masks")
+
+
 def _starter(name: str) -> Path:
     packaged = _PACKAGE / "starter" / name
     return packaged if packaged.exists() else _PACKAGE.parents[1] / name

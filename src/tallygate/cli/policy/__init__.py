@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tallygate.cli.policy.build import build
+from tallygate.cli.policy.bundle import bundle
 from tallygate.cli.policy.check import check
 from tallygate.cli.policy.evaluate import evaluate
 from tallygate.cli.policy.impact import impact
@@ -16,5 +17,5 @@ def policy() -> None:
     """Check, build and ask the policies."""
 
 
-for command in (check, build, evaluate, impact, record):
+for command in (check, build, bundle, evaluate, impact, record):
     policy.add_command(command)
