@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 
-from fakes.engines import ADMIT
-from fakes.lines import a_line
+from fakes.engines import ADMIT, FakeServer
+from fakes.lines import REJECT, a_line, events_in
 from tallygate.proxy.calls import Calls
 from tallygate.proxy.journal import Journal
+from tallygate.proxy.refused import RefusedByPolicy
 from tallygate.proxy.routes import rule_of
 from tallygate.proxy.state import CallState, current_attempt, current_call
 
@@ -75,3 +77,61 @@ def test_a_caller_cannot_put_a_trace_of_its_own_beside_the_gates(calls: Calls, n
 def test_what_is_no_map_of_headers_is_left_to_litellm(calls: Calls) -> None:
     assert headers_sent(calls, ["x-own: 1"]) == ["x-own: 1"]
     assert list(headers_sent(calls, None)) == ["traceparent"]
+
+
+# Decided once.
+
+
+async def test_of_two_hooks_that_ask_at_once_only_one_asks_the_server() -> None:
+    answers_when = asyncio.Event()
+    server = FakeServer(answers_when=answers_when)
+    line = a_line()
+    line.server = server
+    calls = Calls(line, Journal(line, 30.0))
+    state = opened(calls)
+    hooks = [
+        asyncio.create_task(calls.admit(state, {"model": "gpt-5.4"}, call_type))
+        for call_type in ("acompletion", "unknown")
+    ]
+    await asyncio.sleep(0)
+
+    answers_when.set()
+    await asyncio.gather(*hooks)
+
+    assert server.asked == [state.call_id]
+    assert state.admission is not None
+    assert state.admission.call.call_type == "acompletion"
+
+
+async def test_when_the_first_hook_is_cancelled_the_second_asks_for_itself() -> None:
+    answers_when = asyncio.Event()
+    server = FakeServer(answers_when=answers_when)
+    line = a_line()
+    line.server = server
+    calls = Calls(line, Journal(line, 30.0))
+    state = opened(calls)
+    first = asyncio.create_task(calls.admit(state, {}, "acompletion"))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(calls.admit(state, {}, "acompletion"))
+    await asyncio.sleep(0)
+
+    first.cancel()
+    answers_when.set()
+    await second
+
+    assert len(server.asked) == 2
+    assert state.admission is not None
+
+
+async def test_a_refusal_by_the_server_reaches_every_hook_of_the_call() -> None:
+    line = a_line()
+    line.server = FakeServer(lambda _: REJECT)
+    calls = Calls(line, Journal(line, 30.0))
+    state = opened(calls)
+
+    for _ in range(2):
+        with pytest.raises(RefusedByPolicy) as refused:
+            await calls.admit(state, {}, "acompletion")
+        assert refused.value.refusal.decision_id == "opa-1"
+
+    assert len(events_in(line)) == 1

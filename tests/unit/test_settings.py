@@ -75,6 +75,8 @@ def test_an_empty_variable_is_one_that_is_not_set(
         pytest.param("SPOOL_LIMIT_MB", "many", id="a limit that is no number"),
         pytest.param("SYNC_INTERVAL_MS", "-1", id="a negative interval"),
         pytest.param("DRAIN", "on", id="a choice that is not one"),
+        pytest.param("OPA_TIMEOUT_MS", "9", id="no time to answer"),
+        pytest.param("OPA_TIMEOUT_MS", "5001", id="time that no caller has"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_its_name_and_what_it_holds(
@@ -121,3 +123,51 @@ def test_the_hash_key_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsInvalid) as caught:
         settings_with(monkeypatch, HASH_KEY=SECRET, DRAIN="no")
     assert SECRET not in str(caught.value)
+
+
+# The OPA server.
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8181", "http://127.0.0.1:8181"),
+        ("https://opa.example:443/", "https://opa.example:443"),
+        ("http://[::1]:8181", "http://[::1]:8181"),
+        ("http://opa", "http://opa"),
+    ],
+)
+def test_an_opa_server_is_named_by_its_address(
+    monkeypatch: pytest.MonkeyPatch, url: str, expected: str
+) -> None:
+    assert settings_with(monkeypatch, OPA_URL=url).opa_url == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("127.0.0.1:8181", id="no scheme"),
+        pytest.param("unix:///run/opa.sock", id="a socket"),
+        pytest.param("http://", id="no host"),
+        pytest.param("http://opa:0", id="no port"),
+        pytest.param("http://opa:99999", id="a port that is none"),
+        pytest.param("http://opa:8181/v1/data", id="a path"),
+        pytest.param("http://opa:8181?x=1", id="a query"),
+        pytest.param(f"http://user:{SECRET}@opa:8181", id="a password"),
+    ],
+)
+def test_an_address_that_is_more_or_less_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """Method: not repeated, because a password in it is the likely mistake."""
+    with pytest.raises(SettingsInvalid, match=r"TALLYGATE_OPA_URL.*such as http://127") as caught:
+        settings_with(monkeypatch, OPA_URL=url)
+
+    assert "it holds" not in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_the_token_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_with(monkeypatch, OPA_TOKEN=SECRET)
+
+    assert SECRET not in repr(settings)

@@ -1,15 +1,18 @@
 """
 `tallygate doctor`: what is wrong with an installation, and how to mend it.
 
-It reads files and opens the ledger; it asks no proxy and imports no LiteLLM. What a running gate
-found out about its proxy stands in the files that each worker writes (`<state>/gates/`).
+It reads files, opens the ledger and asks the OPA server where one decides; it asks no proxy and
+imports no LiteLLM. What a running gate found out about its proxy stands in the files that each
+worker writes (`<state>/gates/`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +21,8 @@ from typing import Any, Final
 import orjson
 
 from tallygate.adapters.engines.opa import find_opa
+from tallygate.adapters.engines.opa_server import PROBE, OpaServer
+from tallygate.adapters.files.policies import read_policies
 from tallygate.adapters.files.strict_yaml import read_yaml
 from tallygate.adapters.spool.folder import (
     MOUNTS,
@@ -31,9 +36,10 @@ from tallygate.adapters.spool.folder import (
 from tallygate.adapters.stores.opening import ledger_at
 from tallygate.adapters.stores.sealing import SqlSealStore
 from tallygate.adapters.stores.sqlite import SqliteLedger
-from tallygate.application.ports import EventFilter
+from tallygate.application.ports import Answer, EventFilter
 from tallygate.application.sealing import seals_behind_ns
 from tallygate.bootstrap.drain_child import LOCK_NAME
+from tallygate.bootstrap.gate import opa_server_of
 from tallygate.bootstrap.policies import check_folder
 from tallygate.errors import EngineError, LedgerError, PoliciesInvalid, SettingsInvalid, SpoolError
 from tallygate.settings import Settings
@@ -71,6 +77,7 @@ def examine(settings: Settings, base: Path, now: str) -> Iterator[Check]:
     yield from _config(base)
     yield from _policies(settings.policies_folder(base), now)
     yield _opa()
+    yield from _opa_server(settings, base)
     yield from _spool(settings.spool_folder(base))
     yield from _ledger(settings.ledger(base))
     yield from _gates(settings.state_folder(base) / "gates", settings.spool_folder(base))
@@ -146,6 +153,50 @@ def _opa() -> Check:
         State.OK if opa else State.NOTE,
         f"OPA {opa.version}" if opa else "no opa on the PATH; it is needed to change Rego only",
     )
+
+
+def _opa_server(settings: Settings, base: Path) -> Iterator[Check]:
+    """Ask the server that decides, as a worker does; nothing where the embedded engine decides."""
+    try:
+        server = opa_server_of(settings)
+        if server is None:
+            return
+        answer, took_ms = asyncio.run(_asked(server))
+    except (EngineError, SettingsInvalid) as error:
+        remedy = "Until it answers, services in enforce are refused with 503 (docs/operating.md)."
+        yield Check("opa server", State.PROBLEM, f"{settings.opa_url}: {error}", remedy)
+        return
+    logged = "with" if answer.decision_id else "without"
+    found = f"{server.url} answers in {took_ms:.1f} ms, {logged} a decision log"
+    yield Check("opa server", State.OK, f"{found}, revision {answer.revision}")
+    if answer.revision is None:
+        yield Check(
+            "opa server",
+            State.WARNING,
+            "it does not say by which revision it decides, so events do not either",
+            "Give it what `tallygate policy bundle` writes; of several bundles, name ours in "
+            "TALLYGATE_OPA_BUNDLE.",
+        )
+        return
+    with suppress(PoliciesInvalid):
+        own = read_policies(settings.policies_folder(base)).revision
+        if own != answer.revision:
+            yield Check(
+                "opa server",
+                State.WARNING,
+                f"it decides by another revision than the policies folder's, {own}",
+                "Deploy both from one commit: the folder reads the claims, and decides when the "
+                "server is gone.",
+            )
+
+
+async def _asked(server: OpaServer) -> tuple[Answer, float]:
+    try:
+        await server.ask({}, PROBE)  # which also connects
+        began = time.perf_counter()
+        return await server.ask({}, PROBE), (time.perf_counter() - began) * 1000
+    finally:
+        await server.close()
 
 
 def _spool(folder: Path) -> Iterator[Check]:
@@ -237,6 +288,8 @@ def _gates(folder: Path, spool: Path) -> Iterator[Check]:
             yield Check("gate", State.NOTE, f"worker {gate['pid']} ended without shutting down")
             continue
         revisions.add(gate["policy_revision"])
+        if (failure := (gate.get("opa_server") or {}).get("failure")) is not None:
+            yield Check("gate", State.PROBLEM, f"worker {gate['pid']}: {failure}")
         missing = [finding for finding in gate["findings"] if not finding["ok"]]
         for finding in missing:
             yield Check(

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
+from tallygate.adapters.engines.opa_server import PROBE
 from tallygate.application.flow import RequestLine
 from tallygate.errors import EngineFailed
 
 log = logging.getLogger("tallygate.proxy")
-
-PROBE: Final = "probe"
-"""Call id of a question that no call asks; the shipped drop rule keeps it out of decision logs."""
 
 
 class ServerCheck:

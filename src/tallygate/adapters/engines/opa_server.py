@@ -37,6 +37,9 @@ BUNDLE_NAME: Final = "tallygate"
 CONNECTIONS: Final = 64
 """At most; further questions wait for one, within their timeout."""
 
+PROBE: Final = "probe"
+"""Call id of a question that no call asks; the shipped drop rule keeps it out of decision logs."""
+
 _ASKED: Final = {"strict-builtin-errors": "true", "provenance": "true"}
 _GATEWAY_ERRORS: Final = frozenset({502, 503, 504})
 _NOT_ALLOWED: Final = frozenset({401, 403})
