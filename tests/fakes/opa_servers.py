@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import signal
+import ssl
 import subprocess
 import threading
 import time
@@ -31,10 +32,15 @@ class RunningOpa:
     """OPA on a free port, in the foreground of a process group of its own."""
 
     def __init__(
-        self, folder: Path, *words: str, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *words: str,
+        environment: Mapping[str, str] | None = None,
+        trusted: Path | None = None,
     ) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if trusted else ''}://127.0.0.1:{self.port}"
+        self._trust = ssl.create_default_context(cafile=trusted) if trusted else True
         self._log = folder / "opa.log"
         address = ("--addr", f"127.0.0.1:{self.port}", "--log-level", "info")
         self._command = [str(real_opa().path), "run", "--server", *address, *words]
@@ -60,9 +66,10 @@ class RunningOpa:
 
     def answers(self, path: str) -> bool:
         try:
-            return httpx.get(f"{self.url}{path}", trust_env=False, timeout=2).status_code == 200
+            answer = httpx.get(f"{self.url}{path}", trust_env=False, timeout=2, verify=self._trust)
         except httpx.TransportError:
             return False
+        return answer.status_code == 200
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")

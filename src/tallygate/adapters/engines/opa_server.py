@@ -139,14 +139,15 @@ class OpaServer:
         except TimeoutError:
             waited = f"{self._timeout_s * 1000:.0f} ms"
             raise Unanswered(f"the OPA server gave no answer within {waited}.") from None
-        except (aiohttp.ContentTypeError, TypeError, ValueError, RecursionError) as error:
-            kind = type(error).__name__
-            raise EngineFailed(f"the question or the answer is no JSON ({kind}).") from None
+        except aiohttp.ContentTypeError as error:
+            raise _unread(error) from None
         except aiohttp.ClientResponseError as error:
             raise _refused(error.status) from None
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError) as error:  # a wrong certificate is a ValueError too
             kind = type(error).__name__
             raise Unanswered(f"the OPA server could not be asked ({kind}).") from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _unread(error) from None
 
     def _read(self, answer: object) -> Answer:
         decision = answer.get("result") if isinstance(answer, dict) else None
@@ -165,6 +166,10 @@ class OpaServer:
             return None
         bundle = next(iter(bundles.values())) if len(bundles) == 1 else bundles.get(self._bundle)
         return bundle.get("revision") or None if isinstance(bundle, dict) else None
+
+
+def _unread(error: Exception) -> EngineFailed:
+    return EngineFailed(f"the question or the answer is no JSON ({type(error).__name__}).")
 
 
 def _refused(status: int) -> EngineFailed:
