@@ -26,17 +26,40 @@ mask contains {"op": "remove", "path": path} if {
 	some part in {"violations", "waived"}
 	some found in input.result[part]
 	found.code in _not_accepted
-	_ = input.input.ownership[found.field]
+	found.field in object.keys(input.input.ownership)
 	path := sprintf("/input/ownership/%s", [_escaped(found.field)])
 }
 
 # METADATA
-# title: All values, when no decision says which of them are good
+# title: What the gate never sends
+# description: Identifiers of people and tenants go as a shape; other names are in no contract.
+mask contains {"op": "remove", "path": path} if {
+	_ours
+	some name, value in input.input.ownership
+	not _is_sent(name, value)
+	path := sprintf("/input/ownership/%s", [_escaped(name)])
+}
+
+_is_sent(name, value) if {
+	name in _sent_as_text
+	is_string(value)
+}
+
+_sent_as_text contains name if {
+	some name, field in data.contract.fields
+	field.kind in {"pattern", "vocabulary"}
+}
+
+# METADATA
+# title: All of it, when no decision says which values are good
 mask contains {"op": "remove", "path": "/input/ownership"} if {
 	_ours
-	not input.result.violations
-	input.input.ownership
+	_unjudged
 }
+
+_unjudged if not is_object(input.input.ownership)
+
+_unjudged if not input.result.violations
 
 # As JSON pointers (RFC 6901) write it.
 _escaped(name) := replace(replace(name, "~", "~0"), "/", "~1")
