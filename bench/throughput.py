@@ -205,13 +205,14 @@ def pinned(core: int | None) -> tuple[str, ...]:
     return () if core is None else ("taskset", "-c", str(core))
 
 
-def run(args: argparse.Namespace) -> dict[str, object]:
+def run(args: argparse.Namespace, sides: list[Side] | None = None) -> dict[str, object]:
+    """Measure; other sides than the usual ones are compared with the first of them."""
     if args.load_core is not None:
         os.sched_setaffinity(0, {args.load_core})
     requests = [chat_request(args.model, args.words)]
     if args.mixed:
         requests.append(chat_request(args.model, args.words, stream=True))
-    sides = planned_sides(args)
+    sides = sides or planned_sides(args)
     received = 0
     with tempfile.TemporaryDirectory(prefix="tallygate-bench-") as made, ExitStack() as running:
         folder = Path(made)
@@ -307,7 +308,7 @@ def table(result: dict[str, object]) -> str:
     return "\n".join(lines)
 
 
-def arguments() -> argparse.Namespace:
+def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--starts", type=int, default=3, help="times that the proxies start anew")
     parser.add_argument("--rounds", type=int, default=12, help="rounds of each side, per start")
@@ -324,7 +325,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--proxy-core", type=int, help="pin the proxies to this core")
     parser.add_argument("--load-core", type=int, help="pin client and stand-in to this core")
     parser.add_argument("--json", action="store_true", help="the numbers for a program")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     if args.rounds < 2:
         parser.error("--rounds: a spread needs two or more")
     return args
