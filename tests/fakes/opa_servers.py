@@ -61,6 +61,10 @@ class RunningOpa:
         assert not self._has_ended(), self.log()[-3000:]
         return self
 
+    def configure(self, *words: str) -> None:
+        """Add to its command line, for the next start."""
+        self._command += words
+
     def _has_ended(self) -> bool:
         return self._process is None or self._process.poll() is not None
 

@@ -43,14 +43,25 @@ class Deployment:
             folder, "--config-file", str(CONFIG), *key, *words, environment=environment
         )
 
-    def bundle_of(self, policies: Path, key: SigningKey | None = None) -> bytes:
+    def trust(self, key: SigningKey, key_id: str) -> None:
+        """Configure another key, which counts from the next start on."""
+        self.opa.configure(
+            f"--set=bundles.tallygate.signing.keyid={key_id}",
+            f"--set=keys.{key_id}.algorithm=ES256",
+            f"--set=keys.{key_id}.scope=tallygate",
+            f"--set-file=keys.{key_id}.key={key.public}",
+        )
+
+    def bundle_of(
+        self, policies: Path, key: SigningKey | None = None, key_id: str = "tallygate-1"
+    ) -> bytes:
         """Build the bundle by the command that people use."""
         output = self.folder / "built.tar.gz"
         key = key or self.key
         words = ("--with-log-masks", "--signing-key", str(key.private))
         command = [sys.executable, "-m", "tallygate", "policy", "bundle", "-o", str(output)]
         subprocess.run(
-            [*command, "--policies", str(policies), *words, "--signing-keyid", "tallygate-1"],
+            [*command, "--policies", str(policies), *words, "--signing-keyid", key_id],
             check=True,
             capture_output=True,
             timeout=60,

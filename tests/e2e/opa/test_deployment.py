@@ -156,6 +156,27 @@ def test_a_bundle_that_is_not_signed_by_our_key_is_refused_and_the_last_good_one
     wait_until(lambda: revision_at(deployed) == revision)
 
 
+def test_a_key_is_changed_without_a_moment_without_a_policy(
+    deploy: Deploy, changed: Path, tmp_path: Path
+) -> None:
+    """Method: the order of deploy/opa/README.md; a restart in the middle is the risk in it."""
+    changing, second = deploy(POLICIES), a_signing_key(tmp_path)
+    old, new = read_policies(POLICIES).revision, read_policies(changed).revision
+    wait_until(lambda: any(changing.folder.glob("opa-state/bundles/tallygate/*")))
+
+    changing.host.bundle = changing.bundle_of(changed, second, "tallygate-2")
+    wait_until(lambda: "code" in changing.host.status_of())
+    assert revision_at(changing) == old
+    changing.opa.kill9()
+    changing.opa.start(ready="/health?bundles")
+    assert revision_at(changing) == old, "kept on disk, and still trusted"
+
+    changing.trust(second, "tallygate-2")
+    changing.opa.stop()
+    changing.opa.start()
+    assert revision_at(changing) == new
+
+
 def test_started_again_without_its_bundle_server_it_has_the_last_good_bundle(
     deploy: Deploy,
 ) -> None:
