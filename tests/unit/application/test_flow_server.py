@@ -10,6 +10,7 @@ from fakes.engines import ADMIT, FakeServer
 from fakes.lines import REJECT, a_line, a_request, decided, engine_of, events_in
 from tallygate.application.flow import RequestLine
 from tallygate.domain.attribution.contract import Principal
+from tallygate.domain.policy.question import call_bucket_of
 
 
 def a_served_line(server: FakeServer, *, is_remembered: bool = False) -> RequestLine:
@@ -33,6 +34,18 @@ def test_the_servers_id_of_a_decision_is_the_one_in_the_refusal_and_in_its_event
     (event,) = events_in(line)
     assert admission.refusal is not None
     assert admission.refusal.decision_id == event.decision.decision_id == "opa-1"
+
+
+def test_it_is_told_the_calls_own_bucket_also_when_the_folder_knows_of_no_canary() -> None:
+    """Method: an absent one counts as the first, which a canary in the server's data enforces."""
+    asked: list[object] = []
+    line = a_served_line(FakeServer(lambda question: asked.append(question) or ADMIT))
+
+    decided(line, a_request(call_id="call-9"))
+
+    (question,) = asked
+    assert isinstance(question, dict)
+    assert question["call_bucket"] == call_bucket_of("call-9")
 
 
 def test_a_server_that_logs_no_decisions_leaves_the_id_to_the_gate() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fakes.clock import FakeClock, FakeIds
 from fakes.contracts import CONTRACT, REGISTRY, a_contract, a_registry
+from fakes.lines import decided
 from fakes.spool import FakeSpool
 from tallygate.adapters.engines.embedded import EmbeddedEngine
 from tallygate.adapters.engines.opa import verify_compiled
@@ -250,7 +251,7 @@ def a_call(call_id: str) -> CallRequest:
 
 
 def refused_of(line: RequestLine, ids: list[str]) -> set[str]:
-    return {call_id for call_id in ids if not line.admit(a_call(call_id)).admitted}
+    return {call_id for call_id in ids if not decided(line, a_call(call_id)).admitted}
 
 
 def test_a_tenth_of_ten_thousand_calls_is_refused_and_the_same_ones_again(
@@ -277,7 +278,7 @@ def test_growing_the_share_keeps_those_enforced_that_were(policies: PolicySet, w
 def test_a_spared_call_says_so_and_what_enforce_would_do(policies: PolicySet, wasm: bytes) -> None:
     spared = next(call_id for call_id in call_ids(100) if call_bucket_of(call_id) >= 10)
 
-    decision = a_line(policies, wasm).admit(a_call(spared)).decision
+    decision = decided(a_line(policies, wasm), a_call(spared)).decision
 
     assert (decision.action, decision.would_action) == ("admit", "reject")
     assert (decision.mode, decision.mode_source) == ("report_only", "canary")
