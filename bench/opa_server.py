@@ -32,7 +32,7 @@ import throughput  # noqa: E402 - after the path
 from contract.questions import good_questions  # noqa: E402 - after the path
 from fakes.opa_servers import RunningOpa, write_bundle  # noqa: E402 - after the path
 from tallygate.adapters.engines.embedded import EmbeddedEngine  # noqa: E402 - after the path
-from tallygate.adapters.engines.opa import verify_compiled  # noqa: E402 - after the path
+from tallygate.adapters.engines.opa import find_opa, verify_compiled  # noqa: E402 - after the path
 from tallygate.adapters.engines.opa_server import OpaServer  # noqa: E402 - after the path
 from tallygate.adapters.files.policies import read_policies  # noqa: E402 - after the path
 
@@ -170,6 +170,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a round")
     parser.add_argument("--proxy", action="store_true", help="two proxies instead of two engines")
     args, words = parser.parse_known_args()
+    if find_opa() is None:
+        print("There is no opa on the PATH (scripts/install-opa puts one there): not measured.")
+        return
     if args.proxy:
         proxies(words)
     elif words:
