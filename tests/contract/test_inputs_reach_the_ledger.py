@@ -11,7 +11,7 @@ import pytest
 
 from fakes.engines import ADMIT
 from fakes.entries import NOON_NS, an_attempt, an_outcome
-from fakes.lines import HEADERS, REJECT, a_line, a_request, clock_of, engine_of
+from fakes.lines import HEADERS, REJECT, a_line, a_request, clock_of, decided, engine_of
 from tallygate.adapters.spool.reader import SegmentReader
 from tallygate.adapters.spool.writer import SegmentSpool
 from tallygate.adapters.stores.decision_lines import SqlDecisionLines
@@ -54,7 +54,7 @@ def test_an_admitted_call_can_be_asked_again_from_the_ledger(
 ) -> None:
     line, spool = a_line_with_a_spool(tmp_path / "spool")
     for number in range(3):
-        admission = line.admit(a_request(call_id=f"call-{number}"))
+        admission = decided(line, a_request(call_id=f"call-{number}"))
         line.settle(line.open(admission, an_attempt()), an_outcome())
     spool.close()
 
@@ -80,7 +80,7 @@ def test_an_attempt_that_nobody_settled_brings_its_input_too(
     tmp_path: Path, ledger: SqliteLedger
 ) -> None:
     line, spool = a_line_with_a_spool(tmp_path / "spool")
-    line.open(line.admit(a_request()), an_attempt())
+    line.open(decided(line), an_attempt())
     spool.close()
 
     drain(tmp_path / "spool", ledger)
@@ -97,7 +97,7 @@ def test_counted_refusals_and_late_ends_keep_the_input_of_their_call(
 ) -> None:
     line, spool = a_line_with_a_spool(tmp_path / "spool", rejects=True)
     for number in range(20):
-        line.admit(a_request(call_id=f"call-{number}"))
+        decided(line, a_request(call_id=f"call-{number}"))
     clock_of(line).go_on(seconds=60)
     line.write_held_refusals()
     observed = line.observe(a_request(call_id="call-x", claims=Claims(HEADERS[:2])))

@@ -9,7 +9,16 @@ import pytest
 
 from fakes.engines import ADMIT
 from fakes.entries import a_decision, an_attempt, an_event, an_outcome, opened, settled
-from fakes.lines import HEADERS, REJECT, BrokenSpool, a_line, a_request, clock_of, events_in
+from fakes.lines import (
+    HEADERS,
+    REJECT,
+    BrokenSpool,
+    a_line,
+    a_request,
+    clock_of,
+    decided,
+    events_in,
+)
 from fakes.spool import FakeSpool, FakeSpoolFolder
 from tallygate.application.flow import RequestLine
 from tallygate.application.inputs_kept import InputsKept
@@ -28,13 +37,13 @@ def inputs_of(line: RequestLine) -> list[Mapping[str, Any] | None]:
 
 
 def pass_a_call(line: RequestLine, **changes: Any) -> None:
-    event = line.open(line.admit(a_request(**changes)), an_attempt())
+    event = line.open(decided(line, a_request(**changes)), an_attempt())
     line.settle(event, an_outcome())
 
 
 def test_every_event_names_the_digest_of_its_input_and_the_bucket_of_its_call() -> None:
     line = a_line()
-    admission = line.admit(a_request(call_id="call-7"))
+    admission = decided(line, a_request(call_id="call-7"))
 
     event = line.open(admission, an_attempt())
 
@@ -47,11 +56,11 @@ def test_every_event_names_the_digest_of_its_input_and_the_bucket_of_its_call() 
 
 def test_an_input_is_written_until_an_event_with_it_has_settled() -> None:
     line = a_line()
-    first = line.open(line.admit(a_request()), an_attempt())
-    second = line.open(line.admit(a_request(call_id="call-2")), an_attempt())
+    first = line.open(decided(line), an_attempt())
+    second = line.open(decided(line, a_request(call_id="call-2")), an_attempt())
     line.settle(second, an_outcome())
 
-    third = line.open(line.admit(a_request(call_id="call-3")), an_attempt())
+    third = line.open(decided(line, a_request(call_id="call-3")), an_attempt())
     line.settle(first, an_outcome())
     line.settle(third, an_outcome())
 
@@ -70,7 +79,7 @@ def test_calls_that_say_something_else_have_inputs_of_their_own() -> None:
 
 def test_an_admission_that_comes_to_nothing_loses_nothing() -> None:
     line = a_line()
-    line.admit(a_request())
+    decided(line)
 
     pass_a_call(line)
 
@@ -79,10 +88,10 @@ def test_an_admission_that_comes_to_nothing_loses_nothing() -> None:
 
 def test_what_the_spool_did_not_take_is_not_taken_for_written() -> None:
     line = a_line(lambda _: REJECT, spool=BrokenSpool())
-    line.admit(a_request())
+    decided(line)
 
     line.spool = FakeSpool()
-    line.admit(a_request())
+    decided(line)
 
     (kept,) = inputs_of(line)
     assert kept is not None
@@ -102,7 +111,7 @@ def test_without_room_nothing_is_taken_for_written() -> None:
 def test_refusals_that_are_held_back_keep_the_input_of_the_kind() -> None:
     line = a_line(lambda _: REJECT)
     for number in range(9):
-        line.admit(a_request(call_id=f"call-{number}"))
+        decided(line, a_request(call_id=f"call-{number}"))
 
     clock_of(line).go_on(seconds=60)
     line.write_held_refusals()
@@ -145,7 +154,7 @@ def test_the_value_of_a_field_that_was_not_accepted_is_not_in_it() -> None:
     unknown = [{"code": "ownership_unknown", "field": "service"}]
     line = a_line(lambda _: {**ADMIT, "violations": unknown, "action": "admit"})
 
-    recorded = line.admit(a_request(claims=Claims([STRANGER]))).recorded
+    recorded = decided(line, a_request(claims=Claims([STRANGER]))).recorded
 
     assert recorded is not None
     assert "jane-doe" not in str(recorded)
@@ -156,7 +165,7 @@ def test_an_excused_value_is_not_in_it_either() -> None:
     waived = [{"code": "ownership_malformed", "field": "service", "override": "ovr-1"}]
     line = a_line(lambda _: {**ADMIT, "waived": waived})
 
-    recorded = line.admit(a_request(claims=Claims([STRANGER]))).recorded
+    recorded = decided(line, a_request(claims=Claims([STRANGER]))).recorded
 
     assert "jane-doe" not in str(recorded)
 
@@ -171,7 +180,7 @@ def test_what_nobody_judged_is_in_it_only_where_the_gate_itself_knows_it() -> No
         (b"x-tallygate-workflow-id", b"nightly-digest"),
         (b"x-tallygate-feature", b"jane-doe"),
     ]
-    admission = a_line(broken).admit(a_request(claims=Claims(headers)))
+    admission = decided(a_line(broken), a_request(claims=Claims(headers)))
 
     assert admission.decision.status == "unavailable"
     assert admission.recorded is not None
@@ -184,8 +193,8 @@ def test_what_nobody_judged_is_in_it_only_where_the_gate_itself_knows_it() -> No
 def test_a_pattern_that_nobody_judged_and_that_does_not_fit_is_not_in_it() -> None:
     line = a_line(lambda _: None)
 
-    recorded = line.admit(
-        a_request(claims=Claims([(b"x-tallygate-workflow-id", b"Jane-Doe")]))
+    recorded = decided(
+        line, a_request(claims=Claims([(b"x-tallygate-workflow-id", b"Jane-Doe")]))
     ).recorded
 
     assert "Jane" not in str(recorded)
@@ -212,7 +221,7 @@ def test_an_observed_call_says_so(is_own: bool) -> None:
 def test_what_is_no_json_has_no_input_and_is_decided_all_the_same() -> None:
     line = a_line()
 
-    admission = line.admit(a_request(principal=Principal(team="\ud800")))
+    admission = decided(line, a_request(principal=Principal(team="\ud800")))
 
     assert admission.admitted
     assert admission.recorded is None
@@ -222,11 +231,8 @@ def test_what_is_no_json_has_no_input_and_is_decided_all_the_same() -> None:
 def test_nothing_of_a_trace_or_an_identifier_is_in_it() -> None:
     shape = CallShape("/v1/chat/completions", "acompletion", "my-secret-model", stream=False)
 
-    recorded = (
-        a_line()
-        .admit(a_request(shape=shape, trace=Trace("tr_secret", "received", "1" * 32)))
-        .recorded
-    )
+    trace = Trace("tr_secret", "received", "1" * 32)
+    recorded = decided(a_line(), a_request(shape=shape, trace=trace)).recorded
 
     assert "secret" not in str(recorded)
     assert "acme" not in str(recorded)
