@@ -109,7 +109,7 @@ def _change(
     question: dict[str, Any], dice: random.Random, known: list[str], instants: list[str]
 ) -> None:
     fields = ["owner_team", "service", "environment", "feature", "workflow_id", "tenant_id_hash"]
-    match dice.randrange(9):
+    match dice.randrange(10):
         case 0 | 1:
             _put(question, "ownership", dice.choice(fields), dice.choice(known))
         case 2:
@@ -132,12 +132,29 @@ def _change(
         case 7:
             name = dice.choice(["team", "key", "org"])
             _put(question, "principal", name, dice.choice([*known, "", _odd(dice)]))
+        case 8:
+            question["activations"] = _activations(dice, known, instants)
         case _:
             name = dice.choice([*question, "call"])
             if dice.random() < 0.5:
                 question.pop(name, None)
             else:
                 question[name] = _odd(dice)
+
+
+def _activations(dice: random.Random, known: list[str], instants: list[str]) -> object:
+    """Activations of what the data names, mostly of break-glass entries, or something odd."""
+    if dice.random() < 0.2:
+        return dice.choice([_odd(dice), [_odd(dice)], {"bg": _odd(dice)}])
+    entries = [text for text in known if text.startswith("bg-")]
+    return [
+        {
+            "id": dice.choice([*entries, *entries, dice.choice(known), _odd(dice)]),
+            "from": dice.choice([instants[0], _near(dice, instants), _odd(dice)]),
+            "until": dice.choice(["2027-06-30T00:00:01Z", _near(dice, instants), _odd(dice)]),
+        }
+        for _ in range(dice.randint(1, 2))
+    ]
 
 
 def _put(question: dict[str, Any], part: str, name: str, value: object) -> None:

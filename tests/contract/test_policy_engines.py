@@ -191,6 +191,7 @@ def test_cases_and_generated_questions_are_answered_as_opa_answers_them(
 
     compare(embedded, expected, questions)
     assert {decision["would_action"] for decision in expected} == {"admit", "quarantine", "reject"}
+    assert any(entry["override"].startswith("bg-") for d in expected for entry in d["waived"])
     assert len({json.dumps(decision, sort_keys=True) for decision in expected}) > 100
 
 
@@ -209,6 +210,10 @@ VARIANTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "no contract": lambda data: data.pop("contract"),
     "no registry": lambda data: data.pop("registry"),
     "no overrides": lambda data: data.pop("overrides"),
+    "no break-glass": lambda data: data.pop("break_glass"),
+    "break-glass for all": lambda data: data["break_glass"]["bg-support-outage"].update(
+        services=list(data["registry"]["services"]), environments=["prod", "dev", None], fields=None
+    ),
     "nothing required": lambda data: data["contract"]["required"].clear(),
     "no mode that can be read": lambda data: data["contract"].update(
         modes={"default": "enfroce"}, unbound={"mode": 7}

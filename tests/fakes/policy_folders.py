@@ -109,6 +109,25 @@ approvers:
   rates: [finops-lead]
   adjustments: [finops-lead]
   close: [finops-lead]
+holders:
+  incident-commander:
+    teams: [llm-platform]
+    keys: ["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]
+"""
+
+BREAK_GLASS: Final = """\
+bg-support-outage:
+  role: incident-commander
+  services: [support-assistant]
+  codes: [ownership_missing]
+  fields: [tenant_id_hash]
+  environments: [prod]
+  max_hours: 8
+  requested_by: support-lead
+  approved_by: finops-lead
+  reason: An outage must not silence the agents.
+  ticket: SUP-8
+  expires_at: "2026-12-31T00:00:00Z"
 """
 
 DOCUMENTS: Final = {
@@ -116,6 +135,7 @@ DOCUMENTS: Final = {
     "registry": REGISTRY,
     "overrides": OVERRIDES,
     "roles": ROLES,
+    "break_glass": BREAK_GLASS,
 }
 REGO_PATH: Final = "tallygate/admission/admission.rego"
 

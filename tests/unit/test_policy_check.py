@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from fakes.policy_folders import CONTRACT, DOCUMENTS, OVERRIDES, REGISTRY
+from fakes.policy_folders import CONTRACT, DOCUMENTS, OVERRIDES, REGISTRY, ROLES
 from tallygate.adapters.files.strict_yaml import parse_yaml
 from tallygate.application.policy_check import check_patterns, check_policies
 from tallygate.errors import Problem
@@ -86,6 +86,17 @@ CASES = [
     ("overrides", "requested_by: support-lead", "requested_by: Finops-Lead", "self_approved", "the same person"),
     ("overrides", "approved_by: finops-lead", "approved_by: eve", "not_an_approver", "may not approve"),
     ("roles", "overrides: [finops-lead]", "overrides: []", "not_an_approver", "None exists yet."),
+    ("break_glass", "[support-assistant]", "[support-asistant]", "unknown_reference", "Did you mean support-assistant?"),
+    ("break_glass", "[ownership_missing]", "[ownership_mising]", "unknown_reference", "Did you mean ownership_missing?"),
+    ("break_glass", "[ownership_missing]", "[ownership_conflict]", "never_waived", "cannot be waived"),
+    ("break_glass", "[tenant_id_hash]", "[tenant]", "unknown_reference", "Did you mean tenant_id_hash?"),
+    ("break_glass", "environments: [prod]", "environments: [live]", "unknown_reference", "no environment live"),
+    ("break_glass", "max_hours: 8", "max_hours: 25", "break_glass_too_long", "the contract allows 24"),
+    ("break_glass", "requested_by: support-lead", "requested_by: Finops-Lead", "self_approved", "the same person"),
+    ("break_glass", "approved_by: finops-lead", "approved_by: eve", "not_an_approver", "may not approve"),
+    ("break_glass", "role: incident-commander", "role: incident-comander", "role_without_holders", "Did you mean incident-commander?"),
+    ("break_glass", "2026-12-31T", "2026-11-15T", "break_glass_expired", "cannot be activated"),
+    ("break_glass", '"2026-12-31T00:00:00Z"', "next year", "bad_instant", "next year is not an instant"),
 ]  # fmt: skip
 
 
@@ -107,7 +118,7 @@ def test_each_fault_is_found_where_it_stands(
     assert found[0].line
 
 
-WARNINGS = {"open_pattern", "retired_reference", "override_expired"}
+WARNINGS = {"open_pattern", "retired_reference", "override_expired", "break_glass_expired"}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +144,9 @@ def test_the_line_is_that_of_the_value() -> None:
 
 
 def test_an_override_that_expires_this_second_has_expired() -> None:
-    assert [p.code for p in check(now="2026-12-31T00:00:00Z")] == ["override_expired"]
+    found = check(now="2026-12-31T00:00:00Z")
+
+    assert [p.code for p in found] == ["override_expired", "break_glass_expired"]
     assert check(now="2026-12-30T23:59:59Z") == ()
 
 
@@ -143,6 +156,29 @@ def test_an_override_of_exactly_the_longest_term_is_allowed() -> None:
 
     assert check(overrides=exactly) == ()
     assert [p.code for p in check(overrides=longer)] == ["override_too_long"]
+
+
+def test_the_contract_says_how_long_an_activation_may_be() -> None:
+    shorter = CONTRACT.replace("max_days: 90", "max_days: 90, max_break_glass_hours: 7")
+
+    assert [p.code for p in check(contract=shorter)] == ["break_glass_too_long"]
+    assert check(contract=shorter.replace("hours: 7", "hours: 8")) == ()
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        pytest.param(ROLES[: ROLES.index("holders")], id="no holders"),
+        pytest.param(
+            ROLES[: ROLES.index("    teams")].replace("commander:", "commander: {}"), id="empty"
+        ),
+    ],
+)
+def test_a_role_that_nobody_holds_activates_nothing(roles: str) -> None:
+    (problem,) = check(roles=roles)
+
+    assert problem.code == "role_without_holders"
+    assert "None exists yet." in problem.remedy
 
 
 def test_one_override_id_names_one_override() -> None:

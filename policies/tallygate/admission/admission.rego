@@ -14,6 +14,7 @@
 package tallygate.admission
 
 import data.tallygate.admission.binding
+import data.tallygate.admission.break_glass
 import data.tallygate.admission.modes
 import data.tallygate.admission.overrides
 import data.tallygate.admission.ownership
@@ -34,14 +35,18 @@ decision := {
 	"mode": modes.mode,
 	"mode_source": modes.source,
 	"violations": sort(violations),
-	"waived": sort(overrides.waived),
+	"waived": sort(waived),
 	"notices": sort(notices),
 	"ownership": payer.ownership(would_pay[action]),
 	"valid_until": validity.until(would_pay[action]),
 }
 
 # METADATA
-# title: The violations that no override excuses
+# title: The violations that are excused now, each with the id of what excuses it
+waived := overrides.waived | break_glass.waived
+
+# METADATA
+# title: The violations that nothing excuses
 violations contains violation if {
 	some violation in ownership.violations
 	not _pair(violation) in _waived_pairs
@@ -69,7 +74,7 @@ action := would_action if modes.mode != "report_only"
 # METADATA
 # title: What people should know, though it changes nothing about this call
 # description: An expired or invalid override, an unbound principal, unreadable policy or input.
-notices := (overrides.notices | binding.notices) | question.notices
+notices := ((overrides.notices | break_glass.notices) | binding.notices) | question.notices
 
 # METADATA
 # title: Who pays, by what happens to the call
@@ -107,8 +112,8 @@ _conflicts contains violation.field if {
 	violation.code == "ownership_conflict"
 }
 
-_waived_pairs contains _pair(entry) if some entry in overrides.waived
+_waived_pairs contains _pair(entry) if some entry in waived
 
-_waived_fields contains entry.field if some entry in overrides.waived
+_waived_fields contains entry.field if some entry in waived
 
 _pair(violation) := [violation.code, violation.field]

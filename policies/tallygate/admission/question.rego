@@ -98,6 +98,15 @@ default now := "9999-12-31T23:59:59Z" # instants.forever; a default is a literal
 now := input.now if instants.readable(input.now)
 
 # METADATA
+# title: The activations of break-glass entries that the host knows of
+activations contains activation if {
+	some activation in input.activations
+	is_string(activation.id)
+	instants.readable(activation.from)
+	instants.readable(activation.until)
+}
+
+# METADATA
 # title: What cannot be read, though nothing can be decided without it
 # description: Anything in this set means enforce and refuse.
 unreadable := ({"contract", "input.bucket", "input.now"} - _readable) | _misread

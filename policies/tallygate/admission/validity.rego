@@ -7,6 +7,7 @@
 # scope: package
 package tallygate.admission.validity
 
+import data.tallygate.admission.break_glass
 import data.tallygate.admission.instants
 import data.tallygate.admission.modes
 import data.tallygate.admission.overrides
@@ -21,4 +22,4 @@ until(paying) := min({instants.forever} | {date |
 	date > question.now
 })
 
-_dates := (overrides.dates | modes.dates) | ownership.dates
+_dates := ((overrides.dates | break_glass.dates) | modes.dates) | ownership.dates

@@ -106,6 +106,30 @@ override := {
 }
 
 # METADATA
+# title: The break-glass entries of the tests
+break_glass := {"bg-1": glass}
+
+# METADATA
+# title: An entry that excuses missing fields of the service search in prod, until December
+glass := {
+	"role": "incident-commander",
+	"services": ["search", "chat"],
+	"codes": ["ownership_missing"],
+	"fields": ["workflow_id"],
+	"environments": ["prod"],
+	"max_hours": 8,
+	"requested_by": "a-lead",
+	"approved_by": "finops-lead",
+	"reason": "r",
+	"ticket": "T-2",
+	"expires_at": "2026-12-01T00:00:00Z",
+}
+
+# METADATA
+# title: An activation of it, from nine to five on the day of the question
+activation := {"id": "bg-1", "from": "2026-11-21T09:00:00Z", "until": "2026-11-21T17:00:00Z"}
+
+# METADATA
 # title: A question that is admitted under enforce
 question := {
 	"call": {"route": "/v1/chat/completions", "call_type": "acompletion", "model_group": "standard", "stream": false},
@@ -141,6 +165,7 @@ decide_in(asked_now, world) := decision if {
 		with data.contract as object.get(world, "contract", contract)
 		with data.registry as object.get(world, "registry", registry)
 		with data.overrides as object.get(world, "overrides", overrides)
+		with data.break_glass as object.get(world, "break_glass", break_glass)
 		with data.roles as {}
 }
 

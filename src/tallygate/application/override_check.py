@@ -34,28 +34,29 @@ def review_overrides(review: Review) -> None:
                     f"{name} is an override of {first} already.",
                     "Give it an id of its own.",
                 )
-            _scope(review, path, entry)
+            review_scope(review, "overrides", path, entry)
             _term(review, path, entry)
-            _approval(review, path, entry)
+            review_approval(review, "overrides", path, entry)
 
 
-def _scope(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
+def review_scope(review: Review, document: str, path: Path, entry: Mapping[str, Any]) -> None:
+    """Judge what an entry excuses: codes that may be waived, fields and environments that exist."""
     for index, code in enumerate(list_of(entry.get("codes"))):
         where: Path = (*path, "codes", index)
         if code == NEVER_WAIVED:
             review.say(
-                "overrides",
+                document,
                 where,
                 "never_waived",
                 f"{code} cannot be waived.",
                 "Bind the principal in the registry instead.",
             )
         else:
-            review.known("overrides", where, code, WAIVABLE, "violation code")
+            review.known(document, where, code, WAIVABLE, "violation code")
     fields = mapping_of(review.at("contract", "fields"))
     for index, name in enumerate(list_of(entry.get("fields"))):
-        review.known("overrides", (*path, "fields", index), name, fields, "field")
-    review.names_in("overrides", path, entry, ("environments",))
+        review.known(document, (*path, "fields", index), name, fields, "field")
+    review.names_in(document, path, entry, ("environments",))
 
 
 def _term(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
@@ -93,12 +94,13 @@ def _term(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
         )
 
 
-def _approval(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
+def review_approval(review: Review, document: str, path: Path, entry: Mapping[str, Any]) -> None:
+    """Judge whether somebody else approved an entry, who may."""
     approver = entry.get("approved_by")
     where = (*path, "approved_by")
     if str(approver).strip().casefold() == str(entry.get("requested_by")).strip().casefold():
         review.say(
-            "overrides",
+            document,
             where,
             "self_approved",
             "requester and approver are the same person.",
@@ -107,7 +109,7 @@ def _approval(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
     approvers = list_of(review.at("roles", "approvers", "overrides"))
     if approver not in approvers:
         review.say(
-            "overrides",
+            document,
             where,
             "not_an_approver",
             f"{approver} may not approve overrides.",

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from tallygate.application.break_glass_check import review_break_glass
 from tallygate.application.canary_check import review_canaries
 from tallygate.application.override_check import review_overrides
 from tallygate.application.policy_review import (
@@ -37,12 +38,13 @@ REGISTERS: Final = {
 
 
 def check_policies(documents: Mapping[str, Source], now: str) -> tuple[Problem, ...]:
-    """Judge the documents `contract`, `registry`, `overrides` and `roles` together, as of `now`."""
+    """Judge the documents of a policies folder together, as of `now`."""
     review = Review(documents, now)
     _contract(review)
     _registry(review)
     review_canaries(review)
     review_overrides(review)
+    review_break_glass(review)
     return tuple(review.problems)
 
 

@@ -25,17 +25,18 @@ def line_of(text: str, part: str) -> int:
 def test_a_good_folder_becomes_one_data_document(tmp_path: Path) -> None:
     policies = read_policies(small_policies(tmp_path))
 
-    assert sorted(policies.data) == ["contract", "overrides", "registry", "roles"]
+    assert sorted(policies.data) == ["break_glass", "contract", "overrides", "registry", "roles"]
     assert policies.data["contract"]["modes"] == {"default": "report_only"}
     assert list(policies.rego) == [REGO_PATH]
     assert policies.wasm is None
 
 
-def test_overrides_and_roles_may_be_absent_or_empty(tmp_path: Path) -> None:
-    policies = read_policies(small_policies(tmp_path, overrides=None, roles=None))
+def test_overrides_roles_and_break_glass_may_be_absent_or_empty(tmp_path: Path) -> None:
+    policies = read_policies(small_policies(tmp_path, overrides=None, roles=None, break_glass=None))
     empty = read_policies(small_policies(tmp_path / "empty", overrides="# none yet\n", roles=None))
 
     assert policies.data["overrides"] == policies.data["roles"] == {}
+    assert policies.data["break_glass"] == {}
     assert empty.data["overrides"] == {}
 
 

@@ -1,8 +1,8 @@
 """
 The policies folder, read once and strictly: what every engine gets, and where each value stands.
 
-Shapes  Four documents are data, and nothing else is: contract, registry, overrides, roles, each
-        `<name>/data.yaml`. Overrides and roles may be absent.
+Shapes  Five documents are data, and nothing else is: contract, registry, overrides, roles and
+        break_glass, each `<name>/data.yaml`. The last three may be absent.
 Exact   The revision is the digest of that data and of the Rego without its tests.
 Errors  PoliciesInvalid with every problem that was found, not with the first.
 """
@@ -24,7 +24,7 @@ from tallygate.domain.kernel.digests import digest_of_bytes, digest_of_value
 from tallygate.errors import PoliciesInvalid, Problem
 
 REQUIRED_DOCUMENTS: Final = ("contract", "registry")
-OPTIONAL_DOCUMENTS: Final = ("overrides", "roles")
+OPTIONAL_DOCUMENTS: Final = ("overrides", "roles", "break_glass")
 _DATA_NAMES: Final = ("data.yaml", "data.yml", "data.json")
 
 
@@ -34,7 +34,7 @@ class PolicySet:
 
     folder: Path
     data: Mapping[str, Any]
-    """The one data.json: contract, registry, overrides, roles."""
+    """The one data.json: a key for each document."""
     rego: Mapping[str, str]
     """Path below the folder to source, tests left out."""
     documents: Mapping[str, Document]
@@ -147,7 +147,8 @@ def _stray_data(folder: Path) -> list[Problem]:
         Problem(
             code="stray_data",
             message="tallygate does not read this file as policy data, but an OPA server would.",
-            remedy="Rename it, or move its content to contract, registry, overrides or roles.",
+            remedy="Rename it, or move its content to "
+            f"{', '.join(REQUIRED_DOCUMENTS)}, {', '.join(OPTIONAL_DOCUMENTS)}.",
             file=str(path),
         )
         for path in sorted(stray)
