@@ -102,6 +102,8 @@ def generated_questions(
         question = copy.deepcopy(dice.choice(good))
         for _ in range(dice.randint(1, 4)):
             _change(question, dice, known, instants)
+        if dice.random() < 0.2:
+            question["activations"] = _activations(dice, known, instants)
         yield question
 
 
@@ -109,7 +111,7 @@ def _change(
     question: dict[str, Any], dice: random.Random, known: list[str], instants: list[str]
 ) -> None:
     fields = ["owner_team", "service", "environment", "feature", "workflow_id", "tenant_id_hash"]
-    match dice.randrange(10):
+    match dice.randrange(9):
         case 0 | 1:
             _put(question, "ownership", dice.choice(fields), dice.choice(known))
         case 2:
@@ -132,8 +134,6 @@ def _change(
         case 7:
             name = dice.choice(["team", "key", "org"])
             _put(question, "principal", name, dice.choice([*known, "", _odd(dice)]))
-        case 8:
-            question["activations"] = _activations(dice, known, instants)
         case _:
             name = dice.choice([*question, "call"])
             if dice.random() < 0.5:

@@ -18,6 +18,7 @@ from fakes.entries import (
     a_call,
     a_price,
     a_refusal,
+    an_activation,
     an_attempt,
     an_entry,
     an_event,
@@ -137,6 +138,25 @@ def test_an_entry_is_read_back_as_it_was_booked(ledger: Ledger) -> None:
 
 def test_nothing_to_append_is_nothing_done(ledger: Ledger) -> None:
     assert ledger.append([]) == Appended(inserted=0, duplicates=0)
+
+
+def test_an_activation_is_read_back_and_is_no_attempt(ledger: Ledger) -> None:
+    ledger.append([an_entry(1), Entry(an_activation(2, ended=True), no_charge())])
+
+    (row,) = ledger.rows(EventFilter(equals={"kind": "activation"}))
+    assert row["activation"] == {
+        "override_id": "bg-support-outage",
+        "role": "incident-commander",
+        "activated_by": "a" * 64,
+        "reason": "the flag service is down",
+        "ticket": "INC-7",
+        "from_ns": NOON_NS,
+        "until_ns": NOON_NS + 8 * 3600 * SECOND_NS,
+        "ended": True,
+    }
+    assert row["cost"] == 0
+    assert ledger.count_attempts() == 1
+    assert [row["activation"] for row in ledger.rows(EventFilter(limit=1))] == [None]
 
 
 def test_the_same_facts_again_are_a_duplicate(ledger: Ledger) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fakes.entries import a_decision, an_entry, event_id
+from fakes.entries import a_decision, an_activation, an_entry, event_id, no_charge
 from tallygate.adapters.stores.decision_lines import SqlDecisionLines
 from tallygate.adapters.stores.migrations import runner
 from tallygate.adapters.stores.migrations.runner import DIALECTS
 from tallygate.adapters.stores.sqlite import SqliteLedger
 from tallygate.application.ports import EventFilter
-from tallygate.domain.ledger.events import EventKind
+from tallygate.domain.ledger.events import Entry, EventKind
 from tallygate.domain.policy.recorded_input import digest_of_input
 
 
@@ -53,6 +54,33 @@ def test_an_old_ledger_keeps_its_lines_and_takes_new_kinds(old_ledger: Path) -> 
         (event_id(1), "attempt", 1),
         (event_id(2), "usage", 2),
     ]
+
+
+@pytest.mark.parametrize("schema", [1, 4, 6, 7])
+def test_a_ledger_of_any_age_takes_activations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: int
+) -> None:
+    path = tmp_path / "ledger.db"
+    newest = DIALECTS["sqlite"]
+    with monkeypatch.context() as before:
+        older = replace(newest, migrations=newest.migrations[:schema])
+        before.setattr(runner, "DIALECTS", {"sqlite": older})
+        SqliteLedger(path).prepare()
+    store, new = SqliteLedger(path), SqliteLedger(tmp_path / "new.db")
+    new.prepare()
+
+    store.append([Entry(an_activation(1), no_charge())])
+
+    assert [row["kind"] for row in store.rows(EventFilter())] == ["activation"]
+    store.close()
+    assert schema_of(path) == schema_of(tmp_path / "new.db")
+
+
+def schema_of(path: Path) -> dict[str, str]:
+    """Return every table, index and guard by name, but for the spaces in between."""
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return {name: " ".join(sql.split()) for name, sql in found}
 
 
 def test_an_old_ledger_stays_append_only(old_ledger: Path) -> None:

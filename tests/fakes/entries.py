@@ -7,6 +7,7 @@ from typing import Any
 
 from tallygate.domain.kernel.ids import uuid7
 from tallygate.domain.ledger.events import (
+    ActivationFacts,
     AttemptFacts,
     CallFacts,
     ChargeLine,
@@ -149,6 +150,29 @@ def an_unknown(number: int = 1, **changes: Any) -> Event:
         "outcome": Outcome(status=Status.UNKNOWN, settled_at_ns=NOON_NS, detail="writer_gone")
     }
     return an_event(number, **facts | changes)
+
+
+def an_activation(number: int = 1, **changes: Any) -> Event:
+    """Make the line of a break-glass entry that was activated; changes are the activation's."""
+    facts: dict[str, Any] = {
+        "override_id": "bg-support-outage",
+        "role": "incident-commander",
+        "activated_by": "a" * 64,
+        "reason": "the flag service is down",
+        "ticket": "INC-7",
+        "from_ns": NOON_NS,
+        "until_ns": NOON_NS + 8 * 3600 * SECOND_NS,
+        "ended": False,
+    }
+    return an_event(
+        number,
+        kind=EventKind.ACTIVATION,
+        call=a_call(call_id=f"activation-{number}", call_type="activation"),
+        ownership=OwnershipFacts(),
+        attempt=None,
+        outcome=Outcome(status=Status.OK, settled_at_ns=NOON_NS),
+        activation=ActivationFacts(**facts | changes),
+    )
 
 
 def a_price(cost: str | None = "0.00453", **changes: Any) -> Price:

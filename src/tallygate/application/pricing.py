@@ -62,13 +62,15 @@ _STORABLE: Final = Decimal(9_000_000)
 """Dollars that one entry can hold: 64 bits of 10**-12."""
 
 
+_COSTLESS: Final = (EventKind.REFUSAL, EventKind.ACTIVATION)
+"""Kinds of lines that stand for no provider call."""
 _FREE: Final = Price(status=PriceStatus.NOT_BILLED, cost=Decimal(0))
 
 
 def price_of(event: Event, books: RuleBooks) -> Price:
     """Price what has an outcome; what is not known stays unknown and is never 0."""
     outcome = event.outcome
-    if event.kind is EventKind.REFUSAL or (outcome and outcome.status is Status.REFUSED):
+    if event.kind in _COSTLESS or (outcome and outcome.status is Status.REFUSED):
         return _FREE
     if event.attempt is None or outcome is None:
         return _unpriced(UsageMissing("the event has no outcome"))

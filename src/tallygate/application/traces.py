@@ -165,7 +165,8 @@ def unpriced_in(charges: Iterable[TracedAttempt]) -> int:
 
 def trace_in(ledger: Ledger, trace_id: str) -> Trace | None:
     """Read a trace; None when the ledger has no line of it."""
-    rows = sorted(ledger.rows(EventFilter(trace_id=trace_id)), key=_in_time)
+    found = ledger.rows(EventFilter(trace_id=trace_id))
+    rows = sorted((row for row in found if row["kind"] != EventKind.ACTIVATION), key=_in_time)
     if not rows:
         return None
     values = {name: {row[name] for row in rows} - {None} for name in SHARED_FIELDS}

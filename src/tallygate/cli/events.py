@@ -28,7 +28,7 @@ _COLUMNS: Final = {
     "provider": ("provider", "Provider, as LiteLLM names it."),
     "model": ("model", "Model that was asked for, was sent, or answered."),
     "status": ("status", "ok, error, timeout, cancelled, cache_hit, unknown, refused."),
-    "kind": ("kind", "attempt, refusal, correction."),
+    "kind": ("kind", "attempt, refusal, usage, correction, activation."),
     "action": ("action", "What the gate did: admit, quarantine, reject."),
     "would-action": ("would_action", "What enforce would have done."),
     "violation": ("violation", "Code of a violation, for example ownership_missing."),
@@ -90,7 +90,7 @@ def events(
     **chosen: Any,  # noqa: ANN401 - one option per column of the filter
 ) -> None:
     """
-    List booked events: attempts, refusals, corrections.
+    List booked events: attempts, refusals, corrections, activations.
 
     A cost that is not known is `unpriced`, null or an empty cell, never 0. Money in json and csv
     is decimal text.

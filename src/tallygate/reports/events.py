@@ -195,7 +195,7 @@ def events_table(rows: Sequence[Row], total: Total) -> RenderableType:
     for row in rows:
         table.add_row(
             iso_from_ns(row["occurred_at_ns"])[5:19].replace("T", " "),
-            plain_text(row["owner_team"] or "unattributed"),
+            plain_text(row["owner_team"] or ("unattributed" if not row["activation"] else None)),
             plain_text(row["service"]),
             plain_text(_model(row) or _reason(row)),
             _status_text(row),
@@ -228,7 +228,9 @@ def plain_text(value: str | None) -> Text:
 
 
 def _reason(row: Row) -> str:
-    """Say what was wrong in few words: `missing owner_team, service; unknown feature`."""
+    """Say what it was in few words: `missing owner_team, service; unknown feature`."""
+    if row["activation"]:
+        return f"{row['activation']['override_id']}: {row['activation']['reason']}"
     fields: dict[str, list[str]] = {}
     for found in row["violations"]:
         fields.setdefault(found["code"].removeprefix("ownership_"), []).append(found["field"])
@@ -238,6 +240,8 @@ def _reason(row: Row) -> str:
 def _status_text(row: Row) -> Text:
     status = row["status"]
     words = status if row["kind"] != "correction" else f"{status} (corrects)"
+    if row["activation"]:
+        words = "ended" if row["activation"]["ended"] else "activated"
     if row["call_count"] > 1:
         words = f"{words} x{row['call_count']}"
     color = {"ok": "green", "cache_hit": "green", "unknown": "yellow"}.get(status, "red")

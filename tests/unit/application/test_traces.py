@@ -11,6 +11,7 @@ from fakes.entries import (
     a_call,
     a_price,
     a_refusal,
+    an_activation,
     an_attempt,
     an_entry,
     an_event,
@@ -92,6 +93,17 @@ def test_a_refusal_stands_apart_from_the_attempts() -> None:
 
     assert [row["event_id"] for row in trace.refusals] == [event_id(1)]
     assert [attempt.event_id for attempt in trace.attempts] == [event_id(2)]
+
+
+def test_an_activation_is_no_call_of_a_trace() -> None:
+    activation = Entry(an_activation(2), no_charge())
+    ledger = FakeLedger()
+    ledger.append([activation])
+
+    assert [call.call_id for call in trace_of(an_attempt_of("call-1", 1), activation).calls] == [
+        "call-1"
+    ]
+    assert trace_in(ledger, TRACE) is None
 
 
 def test_a_call_that_was_only_refused_has_its_place_in_time() -> None:

@@ -219,4 +219,6 @@ def test_the_schema_names_every_class_that_an_event_holds() -> None:
         if dataclasses.is_dataclass(hint) and isinstance(hint, type)
     }
 
-    assert held | {"AttemptFacts", "Outcome"} == set(event_json_schema()["$defs"])
+    assert held | {"ActivationFacts", "AttemptFacts", "Outcome"} == set(
+        event_json_schema()["$defs"]
+    )

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes.entries import NOON_NS, a_refusal, an_attempt, an_event, an_outcome, an_unknown
+from fakes.entries import (
+    NOON_NS,
+    a_refusal,
+    an_activation,
+    an_attempt,
+    an_event,
+    an_outcome,
+    an_unknown,
+)
 from fakes.rule_books import FakeRuleBooks, a_book, book_data
 from tallygate.application.pricing import price_of
 from tallygate.domain.ledger.events import Event, EventKind, Outcome, Price, PriceStatus, Status
@@ -57,9 +65,11 @@ def test_a_correction_is_priced_as_the_attempt_would_have_been() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [a_refusal(), an_event(outcome=an_outcome(status=Status.REFUSED))]
+    "event",
+    [a_refusal(), an_event(outcome=an_outcome(status=Status.REFUSED)), an_activation()],
+    ids=["refusal", "refused attempt", "activation"],
 )
-def test_a_refusal_costs_nothing(event: Event) -> None:
+def test_what_calls_no_provider_costs_nothing(event: Event) -> None:
     assert price_of(event, BOOKS) == Price(status=PriceStatus.NOT_BILLED, cost=Decimal(0))
 
 

@@ -12,6 +12,7 @@ from fakes.entries import (
     a_decision,
     a_price,
     a_refusal,
+    an_activation,
     an_attempt,
     an_entry,
     an_event,
@@ -53,6 +54,17 @@ def as_shown(what: RenderableType, width: int = 200) -> str:
 def table_of(*entries: Entry, width: int = 200) -> str:
     ledger = ledger_of(*entries)
     return as_shown(events_table(list(ledger.rows(EVERYTHING)), ledger.total(EVERYTHING)), width)
+
+
+def test_an_activation_shows_what_was_taken_and_why() -> None:
+    shown = table_of(
+        Entry(an_activation(1), no_charge()), Entry(an_activation(2, ended=True), no_charge())
+    )
+
+    assert "bg-support-outage: the flag service is down" in shown
+    assert "activated" in shown
+    assert "ended" in shown
+    assert "unattributed" not in shown
 
 
 def test_a_callers_text_is_no_markup_and_no_control_sequence() -> None:

@@ -20,6 +20,7 @@ import orjson
 from tallygate.adapters.stores.tables import JSON_COLUMNS
 from tallygate.domain.kernel.digests import canonical_json, digest_of_bytes, digest_of_value
 from tallygate.domain.kernel.money import amount_from_e12, e12_from_amount, text_from_amount
+from tallygate.domain.ledger.encoding import activation_object
 from tallygate.domain.ledger.events import (
     ChargeLine,
     Event,
@@ -124,6 +125,7 @@ FACT_NAMES: Final = (
     *_OUTCOME,
     *("kind", "status", "usage_source", "usage"),
     *("tenant_ref", "user_ref", "extra", "sources", "violations", "waived", "notices"),
+    "activation",
 )
 PRICE_NAMES: Final = (
     *("price_status", "unpriced_reason", "currency", "cost_e12", "avoided_cost_e12"),
@@ -165,6 +167,7 @@ def fact_cells(event: Event, tenant_ref: str | None, user_ref: str | None) -> Ce
         _json_list(decision.violations) if decision.violations else "[]",
         _json_list(decision.waived) if decision.waived else "[]",
         _json_list(decision.notices) if decision.notices else "[]",
+        None if event.activation is None else _json(activation_object(event.activation)),
     )
 
 

@@ -127,6 +127,7 @@ class EventRow(LedgerTable, table=True):
 
     input_digest: str | None = None  # see DecisionInputRow
     call_bucket: int | None = None
+    activation: str | None = None  # JSON text
 
 
 class SubjectRow(LedgerTable, table=True):
@@ -235,5 +236,6 @@ JSON_COLUMNS: Final = frozenset(
         "violations",
         "waived",
         "notices",
+        "activation",
     }
 )

@@ -9,6 +9,7 @@ Shapes  Each function names every field of its class, in order: reading slots by
 from __future__ import annotations
 
 from tallygate.domain.ledger.events import (
+    ActivationFacts,
     AttemptFacts,
     CallFacts,
     DecisionFacts,
@@ -38,6 +39,7 @@ def object_from_event(event: Event) -> dict[str, object]:
         "outcome": None if outcome is None else _outcome_object(outcome),
         "corrects_event_id": event.corrects_event_id,
         "call_count": event.call_count,
+        "activation": None if event.activation is None else activation_object(event.activation),
         "schema_version": event.schema_version,
     }
 
@@ -133,4 +135,18 @@ def _outcome_object(outcome: Outcome) -> dict[str, object]:
         "usage_format": outcome.usage_format,
         "litellm_cost": outcome.litellm_cost,
         "detail": outcome.detail,
+    }
+
+
+def activation_object(activation: ActivationFacts) -> dict[str, object]:
+    """Return every field of the activation."""
+    return {
+        "override_id": activation.override_id,
+        "role": activation.role,
+        "activated_by": activation.activated_by,
+        "reason": activation.reason,
+        "ticket": activation.ticket,
+        "from_ns": activation.from_ns,
+        "until_ns": activation.until_ns,
+        "ended": activation.ended,
     }

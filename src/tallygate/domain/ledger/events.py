@@ -1,5 +1,5 @@
 """
-The event: one immutable line in the ledger, for an attempt, a refusal or a correction.
+The event: one immutable line in the ledger, for an attempt, a refusal, an activation and so on.
 
 Shapes  The gate writes facts (`Event`), the books add what they cost (`Price`); together they
         are an `Entry`. A spool record is an event with the stage at which it was written.
@@ -36,6 +36,8 @@ class EventKind(StrEnum):
     it runs, a batch when it is done. Names its attempt in `parent_event_id`; no provider call."""
     CORRECTION = "correction"
     """The settlement of an attempt that was already booked as `unknown`."""
+    ACTIVATION = "activation"
+    """Somebody took, or gave back, what a break-glass entry allows. No call and no attempt."""
 
 
 class Stage(StrEnum):
@@ -206,6 +208,25 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActivationFacts:
+    """Who took what a break-glass entry allows, why, and until when."""
+
+    override_id: str
+    """The entry's id, as it stands under `waived` of the calls that it excuses."""
+    role: str
+    """The role that may activate it."""
+    activated_by: str
+    """The hash of the key that LiteLLM authenticated; on the command line a role or a handle."""
+    reason: str
+    ticket: str
+    from_ns: int
+    until_ns: int
+    """When it ends by itself; where it was ended before that, when."""
+    ended: bool
+    """Whether this line ends it early."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Facts about one attempt or refusal, exactly as the gate saw them."""
 
@@ -222,6 +243,8 @@ class Event:
     corrects_event_id: str | None = None
     call_count: int = 1
     """How many identical refusals the line stands for; 1 for everything else."""
+    activation: ActivationFacts | None = None
+    """Set where `kind` is `activation`, and only there."""
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from tallygate.adapters.stores.migrations.postgres_activations import m007_activations
 from tallygate.adapters.stores.migrations.postgres_inputs import m006_inputs
 from tallygate.adapters.stores.migrations.postgres_lookups import m004_lookups, m005_answers
 from tallygate.adapters.stores.migrations.postgres_seals import m003_seals
@@ -235,6 +236,7 @@ MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (
     m004_lookups,
     m005_answers,
     m006_inputs,
+    m007_activations,
 )
 
 TABLES: Final = """

@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from tallygate.adapters.stores.migrations.sqlite_activations import m008_activations
 from tallygate.adapters.stores.migrations.sqlite_inputs import m007_inputs
 from tallygate.adapters.stores.migrations.sqlite_lookups import m005_lookups, m006_answers
 from tallygate.adapters.stores.migrations.sqlite_seals import m004_seals
@@ -261,6 +262,7 @@ MIGRATIONS: Final[tuple[Callable[[Connection], None], ...]] = (
     m005_lookups,
     m006_answers,
     m007_inputs,
+    m008_activations,
 )
 
 TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
