@@ -12,6 +12,13 @@ Every error that tallygate raises, as one tree. `code` is the metric label and t
     │   ├── PolicyNotCompiled      policy.wasm does not belong to the Rego beside it
     │   ├── BundleNotSigned        a bundle for an OPA server that opa could not sign
     │   └── EngineFailed           undefined, unreadable, too slow
+    ├── ActivationError            break-glass that cannot be activated or ended
+    │   ├── OverrideUnknown        no entry has this id
+    │   ├── RoleNotHeld            the caller does not hold the entry's role
+    │   ├── AlreadyActive          it is active, and says until when
+    │   ├── NotActive              there is nothing to end
+    │   ├── ActivationInvalid      what was asked for breaks a rule; the message has all of them
+    │   └── ActivationsUnusable    the folder of activations cannot be read or written
     ├── SpoolError
     │   ├── SpoolFull              there is no room for another opened attempt
     │   ├── SpoolUnusable          the folder cannot hold a spool
@@ -137,6 +144,48 @@ class EngineFailed(EngineError):
     """The engine gave no answer: undefined, trapped, over its deadline or its memory."""
 
     code = "engine_failed"
+
+
+class ActivationError(TallygateError):
+    """Break-glass that cannot be activated or ended."""
+
+    code = "activation_error"
+
+
+class OverrideUnknown(ActivationError):
+    """No break-glass entry of the policy in force has this id."""
+
+    code = "override_unknown"
+
+
+class RoleNotHeld(ActivationError):
+    """Neither the caller's LiteLLM team nor its key holds the entry's role."""
+
+    code = "role_not_held"
+
+
+class AlreadyActive(ActivationError):
+    """The entry is active; the message says until when."""
+
+    code = "already_active"
+
+
+class NotActive(ActivationError):
+    """The entry is not active, so there is nothing to end."""
+
+    code = "not_active"
+
+
+class ActivationInvalid(ActivationError):
+    """What was asked for breaks a rule; the message names every one."""
+
+    code = "activation_invalid"
+
+
+class ActivationsUnusable(ActivationError):
+    """The folder of activations cannot be read or written; the message names it."""
+
+    code = "activations_unusable"
 
 
 class SpoolError(TallygateError):

@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from tallygate.application.override_check import review_approval, review_scope
 from tallygate.application.policy_review import Path, Review, list_of, mapping_of, offer
+from tallygate.domain.policy.break_glass import DEFAULT_MAX_HOURS
 
 _DOCUMENT: Final = "break_glass"
-DEFAULT_MAX_HOURS: Final = 24
-"""Where the contract's `overrides.max_break_glass_hours` says nothing."""
 
 
 def review_break_glass(review: Review) -> None:

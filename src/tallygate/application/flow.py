@@ -16,7 +16,7 @@ Errors  `admit` never raises for what a caller sent or for a policy that fails: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -50,11 +50,10 @@ from tallygate.domain.ledger.events import (
     Stage,
     Status,
 )
+from tallygate.domain.policy.break_glass import NO_BREAK_GLASS, Activation, BreakGlass
 from tallygate.domain.policy.decision import Action, Decision, Mode, decision_from_answer
 from tallygate.domain.policy.memory import RememberedDecisions
-from tallygate.domain.policy.question import (
-    call_bucket_of,
-)
+from tallygate.domain.policy.question import call_bucket_of
 from tallygate.domain.policy.refusal import Refusal, no_room, refusal_of, route_unknown, unavailable
 from tallygate.domain.policy.repetition import Repetition
 from tallygate.errors import SpoolError, SpoolFull
@@ -72,6 +71,7 @@ class PolicyInForce:
     registry: Registry
     is_remembered: bool
     """Whether this engine's answers may be remembered."""
+    break_glass: BreakGlass = NO_BREAK_GLASS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,8 @@ class RequestLine:
     """An OPA server, which then decides on every call and is never answered for from memory. The
     policy in force stays beside it: it reads the claims, says what to do when the server is gone,
     and answers for calls that nobody may refuse."""
+    activations: Callable[[], Sequence[Activation]] = tuple
+    """What is activated of break-glass on this machine, just now."""
     memory: RememberedDecisions[Decision] = field(
         default_factory=lambda: RememberedDecisions(capacity=4096)
     )
@@ -241,7 +243,7 @@ class RequestLine:
     def _decide(
         self, policy: PolicyInForce, request: CallRequest, ownership: Ownership, at_ns: int
     ) -> Answered:
-        question = question_of(request, ownership, policy.contract, policy.registry, at_ns)
+        question = self._question(policy, request, ownership, at_ns)
         revision = policy.engine.revision
         if policy.is_remembered:
             remembered = self.memory.recall(revision, question)
@@ -263,7 +265,7 @@ class RequestLine:
         ownership: Ownership,
         at_ns: int,
     ) -> Answered:
-        question = question_of(request, ownership, policy.contract, policy.registry, at_ns)
+        question = self._question(policy, request, ownership, at_ns)
         # The server's registry may have a canary that the folder's does not know of yet.
         question["call_bucket"] = call_bucket_of(request.call_id)
         try:
@@ -272,6 +274,15 @@ class RequestLine:
         except Exception:  # noqa: BLE001 - whatever fails here, the answer is the blind one
             return self._decide_blind(policy, request, ownership, at_ns)
         return Answered(decision, "decided", answer.revision, answer.decision_id)
+
+    def _question(
+        self, policy: PolicyInForce, request: CallRequest, ownership: Ownership, at_ns: int
+    ) -> dict[str, Any]:
+        question = question_of(request, ownership, policy.contract, policy.registry, at_ns)
+        told = policy.break_glass.told_of(
+            self.activations(), ownership.values.get("service", ""), at_ns
+        )
+        return {**question, "activations": told} if told else question
 
     def _decide_blind(
         self, policy: PolicyInForce, request: CallRequest, ownership: Ownership, at_ns: int

@@ -7,11 +7,13 @@ Each port has one contract suite in tests/contract, which every adapter and its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
 from tallygate.domain.ledger.events import Entry, SpoolRecord
+from tallygate.domain.policy.break_glass import Activation
 from tallygate.domain.pricing.rule_book import RuleBook
 
 
@@ -90,6 +92,30 @@ class Spool(Protocol):
 
     def close(self) -> None:
         """Sync, release the lock. Idempotent."""
+        ...
+
+
+class Activations(Protocol):
+    """What was activated on this machine, seen by all of its proxy's workers. Thread-safe."""
+
+    def current(self) -> Sequence[Activation]:
+        """Return what is kept, at most a second old; asked for each call, so it costs little."""
+        ...
+
+    def one_at_a_time(self) -> AbstractContextManager[None]:
+        """Hold off every other process that is about to change something."""
+        ...
+
+    def read(self) -> Sequence[Activation]:
+        """Return what is kept now, ended ones included; ActivationsUnusable when that fails."""
+        ...
+
+    def keep(self, activation: Activation) -> None:
+        """Keep it durably, in place of an earlier one of its entry."""
+        ...
+
+    def let_go(self, override_id: str) -> None:
+        """Keep nothing of this entry any more."""
         ...
 
 

@@ -12,9 +12,11 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tallygate.adapters.engines.loading import load_engine
 from tallygate.adapters.engines.opa_server import OpaServer
+from tallygate.adapters.files.activations import ActivationFolder
 from tallygate.adapters.files.policies import read_policies
 from tallygate.adapters.spool.writer import SegmentSpool
 from tallygate.application.flow import PolicyInForce, RequestLine
@@ -22,8 +24,12 @@ from tallygate.bootstrap.drain_child import DrainChild
 from tallygate.domain.attribution.contract import contract_from_data, registry_from_data
 from tallygate.domain.attribution.ownership import Hasher
 from tallygate.domain.kernel.ids import uuid7
+from tallygate.domain.policy.break_glass import break_glass_from_data
 from tallygate.errors import SettingsInvalid
 from tallygate.settings import Settings
+
+ACTIVATIONS: Final = "activations"
+"""Where in the state folder activations of break-glass are kept."""
 
 
 class SystemClock:
@@ -42,6 +48,7 @@ class GateParts:
     state_folder: Path
     warnings: tuple[str, ...]
     """What the operator must hear, in whole sentences."""
+    activations: ActivationFolder
 
 
 def build_gate(settings: Settings, base: Path) -> GateParts:
@@ -56,6 +63,7 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
         contract=contract_from_data(loaded.data["contract"]),
         registry=registry_from_data(loaded.data["registry"]),
         is_remembered=True,
+        break_glass=break_glass_from_data(loaded.data),
     )
     server = opa_server_of(settings)
     spool = SegmentSpool(
@@ -65,6 +73,7 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
         clock=clock,
     )
     hasher = hasher_of(settings)
+    activations = ActivationFolder(state_folder / ACTIVATIONS)
     line = RequestLine(
         policy=policy,
         spool=spool,
@@ -72,6 +81,7 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
         new_id=new_id,
         hasher=hasher,
         server=server,
+        activations=activations.current,
     )
     drain = None
     if settings.drain == "child":
@@ -81,7 +91,13 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
             policies_folder=policies_folder,
             log_file=state_folder / "drain.log",
         )
-    return GateParts(line, drain, state_folder, (*loaded.warnings, *_hash_warning(policy, hasher)))
+    return GateParts(
+        line,
+        drain,
+        state_folder,
+        (*loaded.warnings, *_hash_warning(policy, hasher)),
+        activations,
+    )
 
 
 def new_id() -> str:

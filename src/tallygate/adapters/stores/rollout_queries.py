@@ -28,7 +28,7 @@ from sqlalchemy.sql import Select
 
 from tallygate.adapters.stores.queries import amount_from_sums, sum_of
 from tallygate.adapters.stores.tables import EVENTS
-from tallygate.application.flow import UNAVAILABLE
+from tallygate.application.deciding import UNAVAILABLE
 from tallygate.application.rollout_ports import SeenAs, TrafficFilter
 from tallygate.domain.ledger.events import EventKind, PriceStatus, UsageSource
 from tallygate.domain.policy.traffic import Amount, Fault, Group

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fakes.break_glass import a_night, glass
+from fakes.lines import a_line, a_request, clock_of, engine_of
+
+
+def test_the_policy_is_told_what_is_activated_for_the_service() -> None:
+    line = a_line()
+    line.policy = replace(line.policy, break_glass=glass())
+    line.activations = lambda: [a_night()]
+
+    line.admit(a_request())
+    clock_of(line).go_on(seconds=8 * 3600)
+    line.admit(a_request())
+
+    first, later = engine_of(line).questions
+    assert [told["id"] for told in first["activations"]] == ["bg-support-outage"]
+    assert "activations" not in later
+
+
+def test_what_the_policy_does_not_allow_is_not_told() -> None:
+    line = a_line()
+    line.activations = lambda: [a_night()]
+
+    line.admit(a_request())
+
+    assert "activations" not in engine_of(line).questions[0]
