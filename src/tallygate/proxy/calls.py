@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -22,6 +20,7 @@ from tallygate.proxy.answers import Reader, is_only_usage
 from tallygate.proxy.call_types import MCP_TOOL, Metering
 from tallygate.proxy.client_retries import ClientRetries
 from tallygate.proxy.journal import Journal
+from tallygate.proxy.principals import principal_of
 from tallygate.proxy.refused import RefusedByPolicy
 from tallygate.proxy.routes import RouteRule
 from tallygate.proxy.state import Attempt, CallState, Session, current_call
@@ -49,7 +48,6 @@ _OURS_TO_SEND: Final = frozenset({"traceparent", TRACE_HEADER_OUT})
 """A caller's `extra_headers` of these names, in any spelling, would go out beside the gate's."""
 _MESSAGES: Final = "/v1/messages"
 """Its streams are Anthropic's own events, of which LiteLLM logs nothing when one breaks off."""
-_HASHED: Final = re.compile(r"(hashed-jwt-)?[0-9a-f]{64}")
 
 
 class Calls:
@@ -163,13 +161,7 @@ class Calls:
         """Note who LiteLLM says is calling; the first hook that knows it counts."""
         if state.principal.key_hash is not None or state.principal.team is not None:
             return
-        state.principal = Principal(
-            team=_text(key, "team_id"),
-            key_hash=_key_hash(key, state.headers),
-            org=_text(key, "org_id"),
-            key_metadata=_metadata(key, "metadata"),
-            team_metadata=_metadata(key, "team_metadata"),
-        )
+        state.principal = principal_of(key, state.headers)
 
     async def admit(self, state: CallState, data: Mapping[str, Any], call_type: str) -> None:
         """Decide once per call; raises RefusedByPolicy. `data` is LiteLLM's request data."""
@@ -333,29 +325,3 @@ def _retry_count(headers: Any) -> int | None:
 
 def _text_of(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _text(key: object, name: str) -> str | None:
-    value = getattr(key, name, None)
-    return value if isinstance(value, str) and value else None
-
-
-def _key_hash(key: object, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
-    """
-    Return the key's hash as LiteLLM stores it.
-
-    LiteLLM hashes keys that begin with `sk-` and JWTs; any other key that a custom_auth returns
-    comes as it is, and one that the caller sent is the key itself, whatever it looks like.
-    """
-    text = _text(key, "api_key")
-    if text is None:
-        return None
-    sent = text.encode("utf-8", "replace")
-    if _HASHED.fullmatch(text) and not any(sent in value for _, value in headers):
-        return text
-    return hashlib.sha256(sent).hexdigest()
-
-
-def _metadata(key: object, name: str) -> Mapping[str, Any]:
-    value = getattr(key, name, None)
-    return value if isinstance(value, Mapping) else {}

@@ -21,6 +21,7 @@ from litellm.proxy import proxy_server
 from litellm.proxy.auth.user_api_key_auth import user_api_key_auth
 
 from tallygate.bootstrap.gate import GateParts, build_gate
+from tallygate.proxy.activation_route import activation_routes, install_routes
 from tallygate.proxy.auth import wrap_authentication
 from tallygate.proxy.calls import Calls
 from tallygate.proxy.gate import _PROXY_Gate, report
@@ -49,7 +50,7 @@ def install_gate() -> _PROXY_Gate:
     server = ServerCheck(parts.line)
     check = SelfCheck(parts.state_folder, parts.line, server)
     installed = _Installed(parts, journal, gate, check, server)
-    check.note(*_install_hooks(calls, journal, gate, installed))
+    check.note(*_install_hooks(calls, journal, gate, installed, parts))
     check.note(*_look_around())
     for warning in parts.warnings:
         log.warning("%s", warning)
@@ -118,7 +119,7 @@ class _Installed:
 
 
 def _install_hooks(
-    calls: Calls, journal: Journal, gate: _PROXY_Gate, installed: _Installed
+    calls: Calls, journal: Journal, gate: _PROXY_Gate, installed: _Installed, parts: GateParts
 ) -> list[Finding]:
     steps: tuple[tuple[str, str, Callable[[], None]], ...] = (
         ("middleware_stack", "no call is governed or accounted", lambda: _install_tap(calls)),
@@ -136,6 +137,13 @@ def _install_hooks(
             "sends",
             "a kill may leave an attempt that no provider saw",
             lambda: _install_sends(journal),
+        ),
+        (
+            "routes",
+            "break-glass cannot be activated over HTTP",
+            lambda: install_routes(
+                proxy_server.app, activation_routes(parts.line, parts.activations)
+            ),
         ),
         (
             # LiteLLM fills this list on the first SDK call only.
