@@ -11,12 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from e2e.conftest import REPOSITORY, StartProxy
 from e2e.gated import copy_policies, rows, without
 from e2e.proxy_process import RunningProxy
 from tallygate.adapters.files.activations import ActivationFolder
 from tallygate.bootstrap.books import DrainPlaces, drain_what_is_there
+from tallygate.cli import main
 from tallygate.domain.kernel.instants import NS_PER_SECOND, ns_from_text
 from tallygate.domain.policy.break_glass import Activation
 
@@ -148,6 +150,32 @@ def test_it_is_active_once_and_ended_once(post: Post) -> None:
     assert [answer.status_code for answer in answers] == [200, 409, 403, 200, 409]
 
 
+def test_the_command_line_asks_proxies_with_a_key(
+    proxy: RunningProxy, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMMANDER_KEY", COMMANDER)
+    monkeypatch.setenv("OTHER_KEY", "sk-demo-research")
+    asked = ["override", "activate", ID, "--reason", "down", "--ticket", "INC-9"]
+    asked += ["--proxy", proxy.url, "--proxy", f"{proxy.url}/", "--key-env"]
+
+    refused = CliRunner().invoke(main, [*asked, "OTHER_KEY"])
+    mixed = CliRunner().invoke(main, [*asked, "COMMANDER_KEY"])
+    during = call(proxy)
+    ended = CliRunner().invoke(
+        main, ["override", "end", ID, "--proxy", proxy.url, "--key-env", "COMMANDER_KEY"]
+    )
+
+    assert refused.exit_code == 1
+    assert "403: " in refused.stderr
+    assert mixed.exit_code == 1
+    assert f"{proxy.url}: {ID} is active until " in mixed.stdout
+    assert "409: " in mixed.stderr
+    assert during.status_code == 200
+    assert ended.exit_code == 0
+    assert f"{ID} was ended at " in ended.stdout
+    assert list((proxy.state / "activations").glob("*.json")) == []
+
+
 def test_what_another_process_activated_counts_and_ends_by_itself(proxy: RunningProxy) -> None:
     now_ns = time.time_ns() // NS_PER_SECOND * NS_PER_SECOND
     night = Activation(
@@ -189,5 +217,5 @@ def test_the_ledger_says_who_why_and_which_calls(proxy: RunningProxy, policies: 
     assert second["activation"]["reason"] == "it is back"
     assert all(row["cost"] == 0 and row["attempt_number"] is None for row in activations)
     assert {entry["override"] for row in attempts for entry in row["waived"]} == {ID}
-    assert len(attempts) == 2
+    assert len(attempts) == 3
     assert "gate_hook_failed" not in proxy.log()

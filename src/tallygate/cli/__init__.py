@@ -15,6 +15,7 @@ from tallygate.cli.drain import drain
 from tallygate.cli.events import events
 from tallygate.cli.init import init
 from tallygate.cli.ledger import ledger
+from tallygate.cli.override import override
 from tallygate.cli.policy import policy
 from tallygate.cli.rollout import rollout
 from tallygate.cli.trace import trace
@@ -26,5 +27,5 @@ def main() -> None:
     """Say who pays for each LLM call before it is made, and what it cost after."""
 
 
-for command in (init, demo, doctor, policy, rollout, drain, events, trace, ledger):
+for command in (init, demo, doctor, policy, rollout, override, drain, events, trace, ledger):
     main.add_command(command)
