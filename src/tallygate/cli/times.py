@@ -32,3 +32,11 @@ def instant_before(text: str, now_ns: int, param: click.Parameter | None = None)
         ) from error
     whole = at if at.tzinfo else at.replace(tzinfo=UTC)
     return int(whole.replace(microsecond=0).timestamp()) * NS_PER_SECOND + at.microsecond * 1000
+
+
+def days_of(_: click.Context, param: click.Parameter, text: str) -> int:
+    """Read a number of whole days: 14d, 2w or 14."""
+    found = re.fullmatch(r"([0-9]{1,4})([dw]?)", text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no number of days; write 14d or 2w.", param=param)
+    return int(found[1]) * (7 if found[2] == "w" else 1)

@@ -6,6 +6,7 @@ import click
 
 from tallygate.cli.override.activate import activate
 from tallygate.cli.override.end import end
+from tallygate.cli.override.listing import listing
 
 
 @click.group()
@@ -13,5 +14,5 @@ def override() -> None:
     """Ask for overrides, see what they excuse, and take or end break-glass."""
 
 
-for command in (activate, end):
+for command in (listing, activate, end):
     override.add_command(command)
