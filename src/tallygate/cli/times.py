@@ -30,6 +30,24 @@ def instant_before(text: str, now_ns: int, param: click.Parameter | None = None)
         raise click.BadParameter(
             f"{text!r} is no time; write 24h, 7d, 2026-11-21 or 2026-11-21T10:00:00Z.", param=param
         ) from error
+    return _ns_of(at)
+
+
+def instant_ahead(_: click.Context, param: click.Parameter, text: str) -> int:
+    """Read an end as people write it, whole seconds in UTC nanoseconds: 14d is from now on."""
+    if ahead := _AGO.fullmatch(text):
+        seconds = time.time_ns() // NS_PER_SECOND + int(ahead[1]) * _SECONDS[ahead[2]]
+        return seconds * NS_PER_SECOND
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is no time; write 14d, 2026-12-31 or 2026-12-31T00:00:00Z.", param=param
+        ) from error
+    return _ns_of(at.replace(microsecond=0))
+
+
+def _ns_of(at: datetime) -> int:
     whole = at if at.tzinfo else at.replace(tzinfo=UTC)
     return int(whole.replace(microsecond=0).timestamp()) * NS_PER_SECOND + at.microsecond * 1000
 

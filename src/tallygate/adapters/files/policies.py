@@ -127,12 +127,17 @@ def _read_document(folder: Path, name: str, path: Path) -> Document:
     document = read_yaml(path)
     if document.value is None and name in OPTIONAL_DOCUMENTS:
         document = Document(document.file, {}, document.marks)
-    found = schema_problems(document, read_schema(_schema_path(folder, name)))
+    found = problems_of_document(folder, name, document)
     if not found and name == "contract":
         found = list(check_patterns(document))
     if found:
         raise PoliciesInvalid(found)
     return document
+
+
+def problems_of_document(folder: Path, name: str, document: Document) -> list[Problem]:
+    """Compare a document with its schema: the folder's own, else the one that is shipped."""
+    return schema_problems(document, read_schema(_schema_path(folder, name)))
 
 
 def _schema_path(folder: Path, name: str) -> Path:

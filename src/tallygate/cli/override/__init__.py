@@ -7,6 +7,7 @@ import click
 from tallygate.cli.override.activate import activate
 from tallygate.cli.override.end import end
 from tallygate.cli.override.listing import listing
+from tallygate.cli.override.request import request
 
 
 @click.group()
@@ -14,5 +15,5 @@ def override() -> None:
     """Ask for overrides, see what they excuse, and take or end break-glass."""
 
 
-for command in (listing, activate, end):
+for command in (request, listing, activate, end):
     override.add_command(command)
