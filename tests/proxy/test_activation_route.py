@@ -18,7 +18,14 @@ from fakes.break_glass import HOUR_NS, a_night, glass
 from fakes.entries import NOON_NS
 from fakes.lines import BrokenSpool, a_line, events_in
 from tallygate.application.flow import RequestLine
-from tallygate.proxy.activation_route import ACTIVATE, END, activation_routes, install_routes
+from tallygate.proxy.activation_route import (
+    ACTIVATE,
+    END,
+    PREFIX,
+    activation_routes,
+    install_routes,
+    let_keys_call,
+)
 
 PATH = "/tallygate/overrides/bg-support-outage"
 WISH = {"reason": "the flag service is down", "ticket": "INC-7", "hours": 2}
@@ -61,7 +68,7 @@ def test_an_activation_is_kept_and_answered_with_its_end(served: Served) -> None
     assert served.activations.kept["bg-support-outage"].until_ns == NOON_NS + 2 * HOUR_NS
     (event,) = events_in(served.line)
     assert event.call.principal_team == "llm-platform"
-    assert event.call.route == ACTIVATE
+    assert event.call.route == f"{PREFIX}{ACTIVATE}"
 
 
 def test_without_hours_it_is_as_long_as_the_entry_allows(served: Served) -> None:
@@ -135,5 +142,5 @@ def test_litellm_lets_keys_of_users_through_to_these_routes(served: Served) -> N
     for path in ("activate", "end"):
         assert RouteChecks.check_route_access(f"{PATH}/{path}", allowed)
     assert not RouteChecks.check_route_access("/tallygate/overrides/bg-1/other", allowed)
-    install_routes(FastAPI(), activation_routes(served.line, served.activations))
-    assert [allowed.count(path) for path in (ACTIVATE, END)] == [1, 1]
+    let_keys_call()
+    assert [allowed.count(f"{PREFIX}{path}") for path in (ACTIVATE, END)] == [1, 1]

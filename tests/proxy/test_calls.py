@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ import pytest
 
 from fakes.engines import ADMIT, FakeServer
 from fakes.lines import REJECT, a_line, events_in
+from tallygate.domain.ledger.events import DecisionFacts
+from tallygate.domain.policy.terms import OverrideTerm
 from tallygate.proxy.calls import Calls
 from tallygate.proxy.journal import Journal
 from tallygate.proxy.refused import RefusedByPolicy
@@ -135,3 +138,54 @@ async def test_a_refusal_by_the_server_reaches_every_hook_of_the_call() -> None:
         assert refused.value.refusal.decision_id == "opa-1"
 
     assert len(events_in(line)) == 1
+
+
+class Counts:
+    """Keeps what it is told of decisions, or fails as a number that cannot be kept."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.told: list[tuple[list[str], str | None]] = []
+        self._fails = fails
+
+    def decided(self, decision: DecisionFacts, service: str | None) -> None:
+        self.told.append(([each["override"] for each in decision.waived], service))
+        if self._fails:
+            raise OSError("no room")
+
+    def terms(self, terms: Iterable[OverrideTerm], at_ns: int) -> None:
+        raise AssertionError((list(terms), at_ns))
+
+
+WAIVED: Final = {"code": "ownership_missing", "field": "feature", "override": "ovr-1"}
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        pytest.param(b"support-assistant", "support-assistant", id="a registered service"),
+        pytest.param(b"whatever-a-caller-writes", None, id="one that nobody knows"),
+    ],
+)
+async def test_each_call_is_counted_once_by_what_excused_it(
+    service: bytes, expected: str | None
+) -> None:
+    line = a_line(lambda _: {**ADMIT, "waived": [WAIVED]})
+    counts = Counts()
+    calls = Calls(line, Journal(line, 30.0), counts)
+    state = opened(calls, (b"x-tallygate-service", service))
+
+    await calls.admit(state, {}, "acompletion")
+    await calls.admit(state, {}, "acompletion")
+
+    assert counts.told == [(["ovr-1"], expected)]
+
+
+async def test_a_number_that_cannot_be_kept_fails_no_call() -> None:
+    line = a_line(lambda _: ADMIT)
+    counts = Counts(fails=True)
+    calls = Calls(line, Journal(line, 30.0), counts)
+
+    for _ in range(2):
+        await calls.admit(opened(calls), {}, "acompletion")
+
+    assert len(counts.told) == 1

@@ -56,6 +56,7 @@ from tallygate.domain.policy.memory import RememberedDecisions
 from tallygate.domain.policy.question import call_bucket_of
 from tallygate.domain.policy.refusal import Refusal, no_room, refusal_of, route_unknown, unavailable
 from tallygate.domain.policy.repetition import Repetition
+from tallygate.domain.policy.terms import OverrideTerm
 from tallygate.errors import SpoolError, SpoolFull
 
 OBSERVED: Final = "observed"
@@ -72,6 +73,8 @@ class PolicyInForce:
     is_remembered: bool
     """Whether this engine's answers may be remembered."""
     break_glass: BreakGlass = NO_BREAK_GLASS
+    terms: tuple[OverrideTerm, ...] = ()
+    """From when until when its overrides hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +234,11 @@ class RequestLine:
         """Write an attempt that is complete as soon as it is known, such as a cache hit."""
         event = self._event(EventKind.ATTEMPT, admission, attempt)
         self.settle(event, outcome)
+
+    def terms_now(self) -> tuple[OverrideTerm, ...]:
+        """Return the terms of all overrides, and of what is activated just now."""
+        policy, at_ns = self.policy, self.clock.now_ns()
+        return policy.terms + policy.break_glass.terms_of(self.activations(), at_ns)
 
     def write_held_refusals(self, *, at_end: bool = False) -> None:
         """Write the aggregates of repeated refusals whose minute is over, or all of them."""

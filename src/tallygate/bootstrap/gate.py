@@ -19,12 +19,17 @@ from tallygate.adapters.engines.opa_server import OpaServer
 from tallygate.adapters.files.activations import ActivationFolder
 from tallygate.adapters.files.policies import read_policies
 from tallygate.adapters.spool.writer import SegmentSpool
+from tallygate.adapters.telemetry.override_metrics import (
+    OverrideMetrics,
+    override_metrics_of_process,
+)
 from tallygate.application.flow import PolicyInForce, RequestLine
 from tallygate.bootstrap.drain_child import DrainChild
 from tallygate.domain.attribution.contract import contract_from_data, registry_from_data
 from tallygate.domain.attribution.ownership import Hasher
 from tallygate.domain.kernel.ids import uuid7
 from tallygate.domain.policy.break_glass import break_glass_from_data
+from tallygate.domain.policy.terms import terms_from_data
 from tallygate.errors import SettingsInvalid
 from tallygate.settings import Settings
 
@@ -49,6 +54,7 @@ class GateParts:
     warnings: tuple[str, ...]
     """What the operator must hear, in whole sentences."""
     activations: ActivationFolder
+    override_metrics: OverrideMetrics
 
 
 def build_gate(settings: Settings, base: Path) -> GateParts:
@@ -64,6 +70,7 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
         registry=registry_from_data(loaded.data["registry"]),
         is_remembered=True,
         break_glass=break_glass_from_data(loaded.data),
+        terms=terms_from_data(loaded.data),
     )
     server = opa_server_of(settings)
     spool = SegmentSpool(
@@ -97,6 +104,7 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
         state_folder,
         (*loaded.warnings, *_hash_warning(policy, hasher)),
         activations,
+        override_metrics_of_process(),
     )
 
 

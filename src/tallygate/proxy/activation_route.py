@@ -43,8 +43,9 @@ from tallygate.proxy.principals import principal_of
 
 log = logging.getLogger("tallygate.proxy")
 
-ACTIVATE: Final = "/tallygate/overrides/{override_id}/activate"
-END: Final = "/tallygate/overrides/{override_id}/end"
+PREFIX: Final = "/tallygate"
+ACTIVATE: Final = "/overrides/{override_id}/activate"
+END: Final = "/overrides/{override_id}/end"
 _ACTIVATING: Final[Mapping[str, type]] = {"reason": str, "ticket": str, "hours": int}
 _ENDING: Final[Mapping[str, type]] = {"reason": str}
 _NAMES: Final = {str: "text", int: "a whole number"}
@@ -66,7 +67,7 @@ def activation_routes(line: RequestLine, activations: Activations) -> APIRouter:
     async def activate(
         override_id: str, request: Request, key: Annotated[Any, Depends(user_api_key_auth)]
     ) -> JSONResponse:
-        caller = _caller(line, key, request, ACTIVATE)
+        caller = _caller(line, key, request, f"{PREFIX}{ACTIVATE}")
 
         def done() -> Activation:
             given = _given(body, _ACTIVATING)
@@ -85,7 +86,7 @@ def activation_routes(line: RequestLine, activations: Activations) -> APIRouter:
     async def end(
         override_id: str, request: Request, key: Annotated[Any, Depends(user_api_key_auth)]
     ) -> JSONResponse:
-        caller = _caller(line, key, request, END)
+        caller = _caller(line, key, request, f"{PREFIX}{END}")
 
         def done() -> Activation:
             reason = _given(body or b"{}", _ENDING).get("reason")
@@ -98,18 +99,24 @@ def activation_routes(line: RequestLine, activations: Activations) -> APIRouter:
 
 
 def install_routes(app: FastAPI, router: APIRouter) -> None:
-    """
-    Serve the routes before any of LiteLLM's that would take the same paths.
-
-    LiteLLM lets keys of users call only routes that it knows, and those that it lists as deciding
-    for themselves who may; these do.
-    """
+    """Serve the routes before any of LiteLLM's that would take the same paths."""
     routes = app.router.routes
     before = len(routes)
-    app.include_router(router)
+    app.include_router(router, prefix=PREFIX)
     routes[:] = [*routes[before:], *routes[:before]]
+    let_keys_call()
+
+
+def let_keys_call() -> None:
+    """
+    Have LiteLLM let any key through to these routes, which decide for themselves who may.
+
+    Of keys that are no admin's it lets through only routes that it knows, and those that it lists
+    as managing themselves.
+    """
     self_managed: list[str] = LiteLLMRoutes.self_managed_routes.value
-    self_managed.extend(path for path in (ACTIVATE, END) if path not in self_managed)
+    paths = (f"{PREFIX}{ACTIVATE}", f"{PREFIX}{END}")
+    self_managed.extend(path for path in paths if path not in self_managed)
 
 
 def _desk(line: RequestLine, activations: Activations) -> BreakGlassDesk:

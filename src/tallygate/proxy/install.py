@@ -45,7 +45,7 @@ def install_gate() -> _PROXY_Gate:
     base = _config_folder()
     parts = build_gate(settings, base)
     journal = Journal(parts.line, settings.settle_grace_s)
-    calls = Calls(parts.line, journal)
+    calls = Calls(parts.line, journal, parts.override_metrics)
     gate = _PROXY_Gate(calls)
     server = ServerCheck(parts.line)
     check = SelfCheck(parts.state_folder, parts.line, server)
@@ -109,6 +109,7 @@ class _Installed:
                     is_noted = True
                 self._journal.sweep()
                 self._parts.line.write_held_refusals()
+                self._tell_terms()
                 if self._parts.drain is not None:
                     self._parts.drain.keep_alive()
                 await self._server.look()
@@ -116,6 +117,10 @@ class _Installed:
             except Exception as error:  # noqa: BLE001 - housekeeping must go on
                 report("housekeeping", error)
             await asyncio.sleep(_HOUSEKEEPING_S)
+
+    def _tell_terms(self) -> None:
+        line = self._parts.line
+        self._parts.override_metrics.terms(line.terms_now(), line.clock.now_ns())
 
 
 def _install_hooks(

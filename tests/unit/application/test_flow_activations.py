@@ -3,7 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fakes.break_glass import a_night, glass
+from fakes.entries import NOON_NS
 from fakes.lines import a_line, a_request, clock_of, engine_of
+from tallygate.domain.policy.terms import OverrideTerm
 
 
 def test_the_policy_is_told_what_is_activated_for_the_service() -> None:
@@ -27,3 +29,14 @@ def test_what_the_policy_does_not_allow_is_not_told() -> None:
     line.admit(a_request())
 
     assert "activations" not in engine_of(line).questions[0]
+
+
+def test_the_terms_are_those_of_the_policy_and_of_what_is_activated() -> None:
+    line = a_line()
+    term = OverrideTerm("ovr-1", "support-assistant", NOON_NS, NOON_NS + 1)
+    line.policy = replace(line.policy, break_glass=glass(), terms=(term,))
+    assert line.terms_now() == (term,)
+
+    line.activations = lambda: [a_night()]
+
+    assert {each.override_id for each in line.terms_now()} == {"ovr-1", "bg-support-outage"}

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.kernel.instants import NS_PER_SECOND, ns_from_text, text_from_ns
+from tallygate.domain.policy.terms import OverrideTerm
 
 DEFAULT_MAX_HOURS: Final = 24
 """Where the contract's `overrides.max_break_glass_hours` says nothing."""
@@ -116,6 +117,15 @@ class BreakGlass:
                 and service in self.entries[activation.override_id].services
             ),
             key=lambda told: told["id"],
+        )
+
+    def terms_of(self, activations: Iterable[Activation], at_ns: int) -> tuple[OverrideTerm, ...]:
+        """Return the terms of what is on, one for each service that it excuses."""
+        return tuple(
+            OverrideTerm(each.override_id, service, each.from_ns, each.until_ns)
+            for each in activations
+            if each.is_on(at_ns) and self.honours(each)
+            for service in self.entries[each.override_id].services
         )
 
 

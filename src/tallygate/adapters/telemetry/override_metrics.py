@@ -1,0 +1,76 @@
+"""
+Metrics of overrides for Prometheus: calls that passed on one, and how many days each has left.
+
+Exact   Labels are bounded: services that the registry knows, and ids of the policy. With several
+        workers PROMETHEUS_MULTIPROC_DIR adds them up; without it a scrape shows one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+
+from tallygate.domain.ledger.events import DecisionFacts
+from tallygate.domain.policy.decision import Action
+from tallygate.domain.policy.terms import OverrideTerm
+
+OTHER: Final = "other"
+"""Stands for a service that the registry does not know: anybody may write anything there."""
+_DAY_NS: Final = 86_400_000_000_000
+
+
+class OverrideMetrics:
+    """The metrics of overrides of this process."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if shared:
+            Path(shared).mkdir(parents=True, exist_ok=True)
+        self._is_shared = bool(shared)
+        self._calls = Counter(
+            "tallygate_override_calls",
+            "Governed calls that passed with something waived, by what waived it.",
+            ("service", "override"),
+            registry=registry,
+        )
+        self._days = Gauge(
+            "tallygate_override_days_left",
+            "Days until an override, or an activation of break-glass, ends; 0 once it has.",
+            ("service", "override"),
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self._shown: set[tuple[str, str]] = set()
+
+    def decided(self, decision: DecisionFacts, service: str | None) -> None:
+        """Count a call; `service` is one that the registry knows, or None."""
+        if decision.waived and decision.action != Action.REJECT.value:
+            for override in sorted({each["override"] for each in decision.waived}):
+                self._calls.labels(service or OTHER, override).inc()
+
+    def terms(self, terms: Iterable[OverrideTerm], at_ns: int) -> None:
+        """Say how long each holds that has begun; what is not among them any more is left out."""
+        shown = {
+            (each.service, each.override_id): left_ns
+            for each in terms
+            if (left_ns := each.left_ns(at_ns)) is not None
+        }
+        for labels, left_ns in shown.items():
+            self._days.labels(*labels).set(left_ns / _DAY_NS)
+        for labels in self._shown - shown.keys():
+            if self._is_shared:
+                self._days.labels(*labels).set(0)  # it cannot be removed there
+            else:
+                self._days.remove(*labels)
+        self._shown = set(shown)
+
+
+@cache
+def override_metrics_of_process() -> OverrideMetrics:
+    """Return the one set that a process may register."""
+    return OverrideMetrics()
