@@ -93,7 +93,7 @@ OVERRIDES: Final = """\
 support-assistant:
   ovr-2026-0007:
     codes: [ownership_missing]
-    fields: [tenant_id_hash]
+    fields: [workflow_id]
     environments: [prod]
     starts_at: "2026-11-01T00:00:00Z"
     expires_at: "2026-12-31T00:00:00Z"

@@ -76,7 +76,7 @@ CASES = [
     ("overrides", "support-assistant:", "support-asistant:", "unknown_reference", "Did you mean support-assistant?"),
     ("overrides", "[ownership_missing]", "[ownership_mising]", "unknown_reference", "Did you mean ownership_missing?"),
     ("overrides", "[ownership_missing]", "[ownership_conflict]", "never_waived", "cannot be waived"),
-    ("overrides", "[tenant_id_hash]", "[tenant]", "unknown_reference", "Did you mean tenant_id_hash?"),
+    ("overrides", "[workflow_id]", "[workflow]", "unknown_reference", "Did you mean workflow_id?"),
     ("overrides", "environments: [prod]", "environments: [live]", "unknown_reference", "no environment live"),
     ("overrides", "2026-12-31T", "2027-12-31T", "override_too_long", "425 days; the contract allows 90"),
     ("overrides", "2026-12-31T", "2026-11-15T", "override_expired", "excuses nothing"),
@@ -211,9 +211,10 @@ def test_a_field_of_its_own_takes_its_values_from_the_registry() -> None:
 
 
 def test_two_schedule_steps_may_share_a_date_and_two_cost_centers_may_not() -> None:
-    step = '{from: "2026-12-01T00:00:00Z", mode: enforce, percent: 5}'
+    step = '{from: "2026-12-01T00:00:00Z", mode: enforce, percent: 5'
+    two = f"[{step}, environment: prod}}, {step}, environment: staging}}]"
     schedule = REGISTRY.replace(
-        "on_violation: reject", f"on_violation: reject\n    schedule: [{step}, {step}]"
+        "on_violation: reject", f"on_violation: reject\n    schedule: {two}"
     )
     entry = '      - {from: "2026-01-01T00:00:00Z", cost_center: CC-1200, business_unit: x}\n'
     centers = REGISTRY.replace('    contact: "#support"', f"{entry}    contact: x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tallygate.application.override_reach import review_reach
 from tallygate.application.policy_review import Path, Review, list_of, mapping_of, offer
 from tallygate.domain.kernel.instants import NS_PER_SECOND
 
@@ -37,6 +38,16 @@ def review_overrides(review: Review) -> None:
             review_scope(review, "overrides", path, entry)
             _term(review, path, entry)
             review_approval(review, "overrides", path, entry)
+    review_reach(review)
+    if seen and not isinstance(review.at("contract", "overrides", "max_days"), int):
+        review.say(
+            "contract",
+            ("overrides",),
+            "no_override_limit",
+            "nothing says how long an override may run.",
+            "Add `overrides: {max_days: 90}`.",
+            "warning",
+        )
 
 
 def review_scope(review: Review, document: str, path: Path, entry: Mapping[str, Any]) -> None:

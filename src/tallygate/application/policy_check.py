@@ -7,6 +7,7 @@ Errors  Problems, all of them: an `error` where the policy would not do what the
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -23,11 +24,20 @@ from tallygate.application.policy_review import (
     mapping_of,
     offer,
 )
+from tallygate.application.registry_lives import (
+    review_lives,
+    review_owner,
+    review_reach_of_principal,
+    review_schedule,
+)
 from tallygate.domain.policy.patterns import fault_of_pattern
 from tallygate.errors import Problem
 
+UNLISTED_GROUP: Final = "other"
 UNBOUND_MODES: Final = (*MODES, "by_service")
 FIELD_KINDS: Final = ("vocabulary", "pattern", "identifier")
+# Under 20 characters each, so that no pattern takes long over them.
+_PERSONAL: Final = ("jane@example.com", "Jane Doe")
 REGISTERS: Final = {
     "owner_team": "teams",
     "service": "services",
@@ -122,6 +132,16 @@ def _pattern(review: Review, name: str, entry: Mapping[str, Any]) -> None:
             "Put ^ before and $ after it.",
             "warning",
         )
+    else:
+        admitted = next((text for text in _PERSONAL if re.search(pattern, text)), None)
+        if admitted:
+            review.say(
+                "contract",
+                path,
+                "pattern_admits_person",
+                f"the pattern lets {admitted!r} through, as it would a real person's.",
+                "Expect a slug or a keyed hash: no @, no space, no capital.",
+            )
 
 
 def _alias_clashes(review: Review) -> None:
@@ -173,10 +193,7 @@ def _registry(review: Review) -> None:
             entry.get("cost_centers"),
             strictly=True,
         )
-    for part in (*REGISTERS.values(),):
-        for name, entry in review.entries("registry", part):
-            if "retired_at" in entry:
-                review.instant("registry", (part, name, "retired_at"), entry["retired_at"])
+    review_lives(review, REGISTERS.values())
     for service, entry in review.entries("registry", "services"):
         _service(review, service, entry)
     for kind in ("teams", "keys"):
@@ -186,13 +203,16 @@ def _registry(review: Review) -> None:
             for index, team in enumerate(list_of(entry.get("may_charge"))):
                 review.registered("registry", (*path, "may_charge", index), team, "teams", "team")
             review.names_in("registry", path, entry, ("services", "environments"))
+            review_reach_of_principal(review, path, entry)
     _model_groups(review)
+    for name, value in mapping_of(review.at("registry", "own_calls")).items():
+        _value_of_field(review, ("own_calls", name), name, value)
 
 
 def _service(review: Review, service: str, entry: Mapping[str, Any]) -> None:
     path: Path = ("services", service)
     environments = mapping_of(review.at("registry", "environments"))
-    review.registered("registry", (*path, "owner_team"), entry.get("owner_team"), "teams", "team")
+    review_owner(review, path, entry)
     for environment, mode in mapping_of(entry.get("modes")).items():
         if environment != "default":
             review.known(
@@ -210,8 +230,9 @@ def _service(review: Review, service: str, entry: Mapping[str, Any]) -> None:
         if "environment" in mapping_of(step):
             name = mapping_of(step)["environment"]
             review.known("registry", (*where, "environment"), name, environments, "environment")
+    review_schedule(review, path, entry)
     for name, value in mapping_of(entry.get("defaults")).items():
-        _default(review, service, name, value)
+        _value_of_field(review, (*path, "defaults", name), name, value)
     if entry.get("on_violation") == "quarantine" and not review.at(
         "registry", "quarantine", "owner_team"
     ):
@@ -224,8 +245,8 @@ def _service(review: Review, service: str, entry: Mapping[str, Any]) -> None:
         )
 
 
-def _default(review: Review, service: str, name: str, value: object) -> None:
-    path: Path = ("services", service, "defaults", name)
+def _value_of_field(review: Review, path: Path, name: str, value: object) -> None:
+    """Judge a value that the registry gives to a field."""
     fields = mapping_of(review.at("contract", "fields"))
     if not review.known("registry", path, name, fields, "field"):
         return
@@ -241,10 +262,10 @@ def _default(review: Review, service: str, name: str, value: object) -> None:
 
 def _model_groups(review: Review) -> None:
     groups = mapping_of(review.at("registry", "model_groups"))
-    count = Counter(model for models in groups.values() for model in list_of(models))
+    count = Counter(str(model) for models in groups.values() for model in list_of(models))
     for group, models in groups.items():
         for index, model in enumerate(list_of(models)):
-            if count[model] > 1:
+            if count[str(model)] > 1:
                 review.say(
                     "registry",
                     ("model_groups", group, index),
@@ -255,12 +276,21 @@ def _model_groups(review: Review) -> None:
     owner = review.at("registry", "quarantine", "owner_team")
     if owner is not None:
         review.registered("registry", ("quarantine", "owner_team"), owner, "teams", "team")
-    payer = review.at("registry", "own_calls", "owner_team")
-    if payer is not None:
-        review.registered("registry", ("own_calls", "owner_team"), payer, "teams", "team")
     for index, group in enumerate(list_of(review.at("registry", "quarantine", "model_groups"))):
         review.known(
-            "registry", ("quarantine", "model_groups", index), group, groups, "model group"
+            "registry",
+            ("quarantine", "model_groups", index),
+            group,
+            {*groups, UNLISTED_GROUP},
+            "model group",
+        )
+    if UNLISTED_GROUP in groups:
+        review.say(
+            "registry",
+            ("model_groups", UNLISTED_GROUP),
+            "reserved_name",
+            f"{UNLISTED_GROUP} is the group of every model that is in none.",
+            "Give the group another name.",
         )
 
 

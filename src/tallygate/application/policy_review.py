@@ -76,7 +76,7 @@ class Review:
         self, document: str, path: Path, value: object, names: Collection[str], what: str
     ) -> bool:
         """Say so where a name is not one of those that exist."""
-        if value in names:
+        if isinstance(value, str) and value in names:
             return True
         self.say(
             document,
