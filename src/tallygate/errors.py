@@ -7,7 +7,8 @@ Every error that tallygate raises, as one tree. `code` is the metric label and t
     │   └── RuleBookInvalid        a price list that cannot be trusted
     ├── RecordedInputsInvalid      a file of recorded calls that cannot be taken
     ├── RevisionUnreadable         the policies of a git revision cannot be had
-    │   └── RevisionUnknown        git knows no such revision
+    │   ├── RevisionUnknown        git knows no such revision
+    │   └── RevisionWithoutPolicies  the folder is not in that commit
     ├── EngineError                the policy engine itself
     │   ├── PolicyNotCompiled      policy.wasm does not belong to the Rego beside it
     │   ├── BundleNotSigned        a bundle for an OPA server that opa could not sign
@@ -114,6 +115,12 @@ class RevisionUnreadable(TallygateError):
     """The policies of a git revision cannot be had: no repository, no git, no such folder in it."""
 
     code = "revision_unreadable"
+
+
+class RevisionWithoutPolicies(RevisionUnreadable):
+    """The commit is there and has no such folder: it is from before the folder was made."""
+
+    code = "revision_without_policies"
 
 
 class RevisionUnknown(RevisionUnreadable):

@@ -155,7 +155,7 @@ def test_check_names_the_line_of_broken_rego_beside_a_stale_wasm(folder: Path) -
     result = check(folder)
 
     assert result.exit_code == 1
-    assert f"{folder / REGO_PATH}:{line}: rego_parse_error" in result.stdout
+    assert f"{folder / REGO_PATH}:{line}:1: rego_parse_error" in result.stdout
 
 
 def test_check_cannot_tell_about_cases_without_a_compiled_policy(

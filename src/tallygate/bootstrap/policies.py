@@ -7,60 +7,152 @@ Errors  Findings are problems; what could not be found out is said apart.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tallygate.adapters.engines.embedded import EmbeddedEngine
 from tallygate.adapters.engines.opa import compile_policy, find_opa, verify_compiled
-from tallygate.adapters.files.policies import PolicyCase, PolicySet, read_cases, read_policies
+from tallygate.adapters.engines.opa_checks import check_rego
+from tallygate.adapters.files.policies import (
+    OPTIONAL_DOCUMENTS,
+    REQUIRED_DOCUMENTS,
+    PolicyCase,
+    PolicySet,
+    read_cases,
+    read_documents,
+    read_policies,
+)
+from tallygate.adapters.files.rate_history import edited_rates
+from tallygate.adapters.files.revisions import branched_at, copied_at
 from tallygate.adapters.files.rollout_plans import read_plan
 from tallygate.adapters.files.rule_books import check_rule_books
+from tallygate.adapters.files.starter import starter_policies
+from tallygate.adapters.files.strict_yaml import Document
+from tallygate.application.folder_check import FolderCheck
 from tallygate.application.policy_check import check_policies
+from tallygate.application.policy_history import compare_with_base
 from tallygate.application.rollout_check import DOCUMENT, check_plan
-from tallygate.errors import EngineError, EngineFailed, PoliciesInvalid, PolicyNotCompiled, Problem
+from tallygate.errors import (
+    EngineError,
+    EngineFailed,
+    PoliciesInvalid,
+    PolicyNotCompiled,
+    Problem,
+    RevisionWithoutPolicies,
+)
 
 
-@dataclass(slots=True)
-class FolderCheck:
-    """What was found in a policies folder."""
+def check_folder(
+    folder: Path, now: str, *, ask_opa: bool = False, base: str | None = None
+) -> FolderCheck:
+    """
+    Check everything in the folder as of `now`; nothing is written.
 
-    problems: list[Problem] = field(default_factory=list)
-    revision: str | None = None
-    """None when the folder could not be read."""
-    cases_run: int = 0
-    untold: str | None = None
-    """Why some of it could not be checked."""
-
-    @property
-    def errors(self) -> int:
-        return sum(problem.severity == "error" for problem in self.problems)
-
-
-def check_folder(folder: Path, now: str) -> FolderCheck:
-    """Check everything in the folder as of `now`; nothing is written."""
+    With `base`, compare it with that revision too, as of where HEAD left it.
+    """
     check = FolderCheck()
     if folder.is_dir():
-        check.problems.extend(check_rule_books(folder))
+        check.files.extend(_files_of(folder))
+        check.problems.extend(_at(folder, problem) for problem in check_rule_books(folder))
+        documents, problems = _data_problems(folder, now)
+        check.problems.extend(problems)
+        if base is not None:
+            _compare(folder, base, now, documents, check)
+        if ask_opa:
+            _check_rego(folder, check)
     try:
         policies = read_policies(folder)
     except PoliciesInvalid as error:
         check.problems.extend(error.problems)
-        return check
-    check.revision = policies.revision
-    check.problems.extend(check_policies(policies.documents, now))
-    check.problems.extend(_plan_problems(policies, now))
+    else:
+        check.revision = policies.revision
+        check.problems.extend(_plan_problems(policies, now))
+        _run_cases(policies, check)
+    check.settle()
+    return check
+
+
+def _files_of(folder: Path) -> Iterator[str]:
+    for name in (*REQUIRED_DOCUMENTS, *OPTIONAL_DOCUMENTS):
+        yield str(folder / name / "data.yaml")
+    for pattern in ("rates/**/*.yaml", "**/*.rego", "cases/*/decision.json"):
+        yield from sorted(str(path) for path in folder.glob(pattern))
+    yield str(folder / "policy.lock")
+
+
+def _at(folder: Path, problem: Problem) -> Problem:
+    """Name a price list as the other files are named: from where the folder was named."""
+    inside = problem.file.removeprefix(f"{folder.name}/")
+    return replace(problem, file=str(folder / inside)) if inside != problem.file else problem
+
+
+def _data_problems(folder: Path, now: str) -> tuple[Mapping[str, Document], list[Problem]]:
+    """Schemas first; references also where a schema objects, but not twice about one place."""
+    documents, problems = read_documents(folder)
+    there = {
+        name
+        for name in (*REQUIRED_DOCUMENTS, *OPTIONAL_DOCUMENTS)
+        if name in REQUIRED_DOCUMENTS or (folder / name / "data.yaml").exists()
+    }
+    if there <= documents.keys():
+        places = {(problem.file, problem.line, problem.column) for problem in problems}
+        problems.extend(
+            problem
+            for problem in check_policies(documents, now)
+            if (problem.file, problem.line, problem.column) not in places
+        )
+    return documents, problems
+
+
+def _compare(
+    folder: Path, base: str, now: str, documents: Mapping[str, Document], check: FolderCheck
+) -> None:
+    commit = branched_at(folder, base)
+    try:
+        with copied_at(folder, commit) as copy:
+            before, unread = read_documents(copy)
+            check.problems.extend(edited_rates(folder, copy, now))
+    except RevisionWithoutPolicies as error:
+        check.unchecked.append(f"what changed since {base}: {error}")
+        return
+    check.base = f"{base} ({commit[:12]})"
+    lost = sorted({*documents} - {*before} if unread else ())
+    if lost:
+        check.unchecked.append(
+            f"what changed since {base} in {', '.join(lost)}: it cannot be read there."
+        )
+    values = {name: document.value for name, document in before.items()}
+    check.problems.extend(compare_with_base(documents, values, now))
+
+
+def _check_rego(folder: Path, check: FolderCheck) -> None:
+    own = folder / "schemas"
+    try:
+        opa = find_opa()
+        if opa is None:
+            check.unchecked.append(
+                "the Rego's form, types and portability: there is no opa on the PATH."
+            )
+            return
+        schemas = own if own.is_dir() else starter_policies() / "schemas"
+        check.problems.extend(check_rego(folder, schemas, opa))
+    except PolicyNotCompiled as error:
+        check.unchecked.append(f"the Rego's form, types and portability: {error}")
+
+
+def _run_cases(policies: PolicySet, check: FolderCheck) -> None:
     try:
         wasm = _usable_wasm(policies, check)
         engine = EmbeddedEngine(wasm, policies.data, policies.revision)
-        for case in read_cases(folder):
+        for case in read_cases(policies.folder):
             check.cases_run += 1
             check.problems.extend(_differences(engine, case))
     except PoliciesInvalid as error:
-        check.problems.extend(error.problems)
+        if not any(problem.code == "rego_invalid" for problem in check.problems):
+            check.problems.extend(error.problems)
     except EngineError as error:
         check.untold = f"the cases were not run: {error}"
-    return check
 
 
 def _plan_problems(policies: PolicySet, now: str) -> Iterator[Problem]:

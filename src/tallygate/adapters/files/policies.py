@@ -77,6 +77,12 @@ def read_policies(folder: Path) -> PolicySet:
     )
 
 
+def read_documents(folder: Path) -> tuple[dict[str, Document], list[Problem]]:
+    """Read what can be read as YAML, also where the schema objects, and all that is wrong in it."""
+    problems: list[Problem] = []
+    return _read_documents(folder, problems), problems
+
+
 def revision_of(rego: Mapping[str, str], data: Mapping[str, Any]) -> str:
     """Digest what decides: the sources and the data."""
     digests = {name: digest_of_bytes(text.encode()) for name, text in rego.items()}
@@ -116,23 +122,18 @@ def _read_documents(folder: Path, problems: list[Problem]) -> dict[str, Document
                 )
             continue
         try:
-            document = _read_document(folder, name, path)
+            document = read_yaml(path)
+            if document.value is None and name in OPTIONAL_DOCUMENTS:
+                document = Document(document.file, {}, document.marks)
             documents[name] = document
+            found = problems_of_document(folder, name, document)
         except PoliciesInvalid as error:
-            problems.extend(error.problems)
+            found = list(error.problems)
+        else:
+            if not found and name == "contract":
+                found = [p for p in check_patterns(document) if p.severity == "error"]
+        problems.extend(found)
     return documents
-
-
-def _read_document(folder: Path, name: str, path: Path) -> Document:
-    document = read_yaml(path)
-    if document.value is None and name in OPTIONAL_DOCUMENTS:
-        document = Document(document.file, {}, document.marks)
-    found = problems_of_document(folder, name, document)
-    if not found and name == "contract":
-        found = list(check_patterns(document))
-    if found:
-        raise PoliciesInvalid(found)
-    return document
 
 
 def problems_of_document(folder: Path, name: str, document: Document) -> list[Problem]:

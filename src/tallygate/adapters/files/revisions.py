@@ -16,12 +16,19 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from tallygate.adapters.files.policies import PolicySet, read_policies
-from tallygate.errors import PoliciesInvalid, Problem, RevisionUnknown, RevisionUnreadable
+from tallygate.errors import (
+    PoliciesInvalid,
+    Problem,
+    RevisionUnknown,
+    RevisionUnreadable,
+    RevisionWithoutPolicies,
+)
 
 WORKTREE: Final = "worktree"
 
@@ -51,11 +58,7 @@ def read_policies_at(folder: Path, revision: str) -> PolicySet:
     if revision == WORKTREE:
         return read_policies(folder)
     place = _place_of(folder)
-    commit = _commit_of(place, revision)
-    with tempfile.TemporaryDirectory(prefix="tallygate-revision-") as name:
-        copy = Path(name) / "policies"
-        copy.mkdir()
-        _write_tree(place, commit, revision, copy)
+    with copied_at(folder, revision) as copy:
         try:
             policies = read_policies(copy)
         except PoliciesInvalid as error:
@@ -70,6 +73,27 @@ def read_policies_at(folder: Path, revision: str) -> PolicySet:
         for name, document in policies.documents.items()
     }
     return replace(policies, folder=Path(place.shown(revision)), documents=documents)
+
+
+@contextmanager
+def copied_at(folder: Path, revision: str) -> Iterator[Path]:
+    """Copy the policies folder as it was at a revision, for as long as the block lasts."""
+    place = _place_of(folder)
+    commit = _commit_of(place, revision)
+    with tempfile.TemporaryDirectory(prefix="tallygate-revision-") as name:
+        copy = Path(name) / "policies"
+        copy.mkdir()
+        _write_tree(place, commit, revision, copy)
+        yield copy
+
+
+def branched_at(folder: Path, revision: str) -> str:
+    """Return the commit where HEAD left `revision`: what came there since is not undone here."""
+    place = _place_of(folder)
+    commit = _commit_of(place, revision)
+    answer = _run_git(place.root, "merge-base", commit, "HEAD")
+    # A shallow clone may not hold it, and then the revision itself is the nearest that there is.
+    return answer.stdout.decode().strip() if answer.returncode == 0 else commit
 
 
 def commit_of(folder: Path, revision: str) -> str | None:
@@ -128,7 +152,7 @@ def _hint(place: _Place, revision: str) -> str:
 def _write_tree(place: _Place, commit: str, revision: str, target: Path) -> None:
     answer = _run_git(place.root, "ls-tree", "-r", "-z", "--full-tree", f"{commit}:{place.path}")
     if answer.returncode != 0:
-        raise RevisionUnreadable(
+        raise RevisionWithoutPolicies(
             f"there is no folder {place.path} in {revision} ({commit[:12]}). Name a revision that"
             " has it; a folder that was moved since cannot be compared with itself."
         )

@@ -10,7 +10,12 @@ import click
 import orjson
 
 from tallygate.cli.failures import COULD_NOT_TELL, FINDING
-from tallygate.errors import EngineError, PoliciesInvalid
+from tallygate.errors import (
+    EngineError,
+    PoliciesInvalid,
+    RevisionUnknown,
+    RevisionUnreadable,
+)
 
 in_folder = click.option(
     "--policies",
@@ -37,6 +42,22 @@ def told_of_policies() -> Iterator[None]:
         raise SystemExit(FINDING) from error
     except EngineError as error:
         click.echo(f"{error.code}: {error}", err=True)
+        raise SystemExit(COULD_NOT_TELL) from error
+
+
+@contextmanager
+def told_of_revisions() -> Iterator[None]:
+    """Say which revision cannot be had: a wrong name is wrong use, the rest could not be told."""
+    try:
+        yield
+    except RevisionUnknown as error:
+        raise click.BadParameter(str(error), param_hint="--base") from error
+    except RevisionUnreadable as error:
+        click.echo(f"{error.code}: {error}", err=True)
+        raise SystemExit(COULD_NOT_TELL) from error
+    except PoliciesInvalid as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
         raise SystemExit(COULD_NOT_TELL) from error
 
 

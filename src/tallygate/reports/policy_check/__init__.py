@@ -1,0 +1,1 @@
+"""`tallygate policy check` in the formats that people's tools read; one module each."""
