@@ -29,7 +29,7 @@ def check_rego(folder: Path, schemas: Path, opa: Opa) -> list[Problem]:
     """Check every .rego file below the folder, tests included, against the schemas in `schemas`."""
     with tempfile.TemporaryDirectory(prefix="tallygate-check-") as name:
         root = Path(name)
-        _stage(folder, root / _STAGED)
+        stage_rego(folder, root / _STAGED)
         check = ("check", "--strict", "--bundle", "--max-errors", "100", "--format", "json")
         typed = (*check, "--schema", str(schemas.resolve()), _STAGED)
         found = dict.fromkeys(_errors_of(opa, typed, root))
@@ -51,7 +51,8 @@ _Error = tuple[str, int | None, int | None, str]
 """File below the staged folder, row, column, message."""
 
 
-def _stage(folder: Path, target: Path) -> None:
+def stage_rego(folder: Path, target: Path) -> None:
+    """Copy the Rego, tests included, and the manifest to where opa may read everything."""
     target.mkdir()
     for path in [*folder.rglob("*.rego"), folder / _MANIFEST]:
         if path.is_file():

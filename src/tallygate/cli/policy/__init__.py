@@ -10,12 +10,13 @@ from tallygate.cli.policy.check import check
 from tallygate.cli.policy.evaluate import evaluate
 from tallygate.cli.policy.impact import impact
 from tallygate.cli.policy.record import record
+from tallygate.cli.policy.testing import run_tests
 
 
 @click.group()
 def policy() -> None:
-    """Check, build and ask the policies."""
+    """Check, test, build and ask the policies."""
 
 
-for command in (check, build, bundle, evaluate, impact, record):
+for command in (check, run_tests, build, bundle, evaluate, impact, record):
     policy.add_command(command)

@@ -1,0 +1,1 @@
+"""`tallygate policy test` in the formats that people's tools read; one module each."""
