@@ -131,7 +131,7 @@ def test_check_finds_a_case_that_is_decided_otherwise(folder: Path) -> None:
     result = check(folder)
 
     assert result.exit_code == 1
-    assert "cases/owned/decision.json: action: expected reject, the policy says admit" in (
+    assert "cases/owned/decision.json:1: action: expected reject, the policy says admit" in (
         result.stdout
     )
 

@@ -85,7 +85,7 @@ CASES = [
     ("overrides", '    expires_at: "2026-12-31T00:00:00Z"\n', "", "bad_instant", "expires_at"),
     ("overrides", "requested_by: support-lead", "requested_by: Finops-Lead", "self_approved", "the same person"),
     ("overrides", "approved_by: finops-lead", "approved_by: eve", "not_an_approver", "may not approve"),
-    ("roles", "overrides: [finops-lead]", "overrides: []", "not_an_approver", "None exists yet."),
+    ("roles", "overrides: [finops-lead]", "overrides: []", "not_an_approver", "it lists nobody"),
     ("break_glass", "[support-assistant]", "[support-asistant]", "unknown_reference", "Did you mean support-assistant?"),
     ("break_glass", "[ownership_missing]", "[ownership_mising]", "unknown_reference", "Did you mean ownership_missing?"),
     ("break_glass", "[ownership_missing]", "[ownership_conflict]", "never_waived", "cannot be waived"),

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tallygate.application.override_reach import review_reach
+from tallygate.application.override_reach import WAIVABLE, review_reach
 from tallygate.application.policy_review import Path, Review, list_of, mapping_of, offer
 from tallygate.domain.kernel.instants import NS_PER_SECOND
 
-WAIVABLE: Final = (
-    "ownership_missing",
-    "ownership_unknown",
-    "ownership_retired",
-    "ownership_malformed",
-)
 NEVER_WAIVED: Final = "ownership_conflict"
 _NS_PER_DAY: Final = 86_400 * NS_PER_SECOND
 
@@ -23,7 +17,7 @@ def review_overrides(review: Review) -> None:
     """Judge each override on its scope, its term and its approval."""
     seen: dict[str, str] = {}
     for service, _ in review.entries("overrides"):
-        review.registered("overrides", (service,), service, "services", "service")
+        _service(review, service)
         for name, entry in review.entries("overrides", service):
             path: Path = (service, name)
             first = seen.setdefault(name, service)
@@ -39,7 +33,7 @@ def review_overrides(review: Review) -> None:
             _term(review, path, entry)
             review_approval(review, "overrides", path, entry)
     review_reach(review)
-    if seen and not isinstance(review.at("contract", "overrides", "max_days"), int):
+    if seen and review.at("contract", "overrides", "max_days") is None:
         review.say(
             "contract",
             ("overrides",),
@@ -48,6 +42,23 @@ def review_overrides(review: Review) -> None:
             "Add `overrides: {max_days: 90}`.",
             "warning",
         )
+
+
+def _service(review: Review, service: str) -> None:
+    services = mapping_of(review.at("registry", "services"))
+    own = [
+        name for name, entry in services.items() if mapping_of(entry).get("owner_team") == service
+    ]
+    if service not in services and service in mapping_of(review.at("registry", "teams")):
+        review.say(
+            "overrides",
+            (service,),
+            "unknown_reference",
+            f"{service} is a team; overrides are kept by service, then by id.",
+            f"Put it under one of its services: {', '.join(own) or 'it has none'}.",
+        )
+    else:
+        review.registered("overrides", (service,), service, "services", "service")
 
 
 def review_scope(review: Review, document: str, path: Path, entry: Mapping[str, Any]) -> None:
@@ -124,5 +135,7 @@ def review_approval(review: Review, document: str, path: Path, entry: Mapping[st
             where,
             "not_an_approver",
             f"{approver} may not approve overrides.",
-            offer(approver, approvers),
+            offer(approver, approvers)
+            if approvers
+            else "Add `approvers: {overrides: [...]}` to roles/data.yaml; it lists nobody.",
         )

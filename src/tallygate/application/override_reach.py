@@ -14,6 +14,12 @@ from typing import Any, Final
 
 from tallygate.application.policy_review import Path, Review, list_of, mapping_of
 
+WAIVABLE: Final = (
+    "ownership_missing",
+    "ownership_unknown",
+    "ownership_retired",
+    "ownership_malformed",
+)
 _UNSAID: Final = ("ownership_missing",)
 _VOCABULARY: Final = ("ownership_unknown", "ownership_retired", "ownership_malformed")
 _TEXT: Final = ("ownership_malformed",)
@@ -47,6 +53,8 @@ def review_reach(review: Review) -> None:
         str(name) for name in mapping_of(review.at("registry", "environments"))
     )
     for service, _ in review.entries("overrides"):
+        if service not in mapping_of(review.at("registry", "services")):
+            continue
         terms = []
         for name, entry in review.entries("overrides", service):
             term = _term_of(service, name, entry, environments)
@@ -63,6 +71,8 @@ def _term_of(
     starts_at, expires_at = entry.get("starts_at"), entry.get("expires_at")
     if not isinstance(starts_at, str) or not isinstance(expires_at, str):
         return None
+    if not list_of(entry.get("codes")) or not set(map(str, entry["codes"])) <= set(WAIVABLE):
+        return None  # what it would excuse has to be mended first
     pairs = frozenset(
         (str(code), str(field))
         for code in list_of(entry.get("codes"))

@@ -150,7 +150,9 @@ class Review:
 def offer(value: object, names: Collection[str]) -> str:
     """Name the values that exist, the nearest one first."""
     listed = sorted(str(name) for name in names)
-    close = get_close_matches(str(value), listed, n=1)
+    close = get_close_matches(str(value), listed, n=1) or get_close_matches(
+        str(value).casefold().replace("-", "_"), listed, n=1
+    )
     end = ", ..." if len(listed) > _SHOWN else "."
     if not listed:
         return "None exists yet."

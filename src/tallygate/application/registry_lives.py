@@ -118,17 +118,16 @@ def _share(step: Mapping[str, Any]) -> int:
 def review_reach_of_principal(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
     """Say so where every service that a principal could name is somebody else's."""
     services = mapping_of(review.at("registry", "services"))
-    if "services" in entry:
-        named = [str(name) for name in list_of(entry["services"])]
-    else:
-        payers = {str(entry.get("team")), *(str(one) for one in list_of(entry.get("may_charge")))}
-        named = [
-            name
-            for name, service in services.items()
-            if mapping_of(service).get("owner_team") in payers
-        ]
-    alive = [name for name in named if name in services and not _ended(review, services[name])]
-    if not alive and not (named and "services" in entry):
+    teams = mapping_of(review.at("registry", "teams"))
+    owners = {str(mapping_of(service).get("owner_team")) for service in services.values()}
+    payers = {str(entry.get("team")), *(str(one) for one in list_of(entry.get("may_charge")))}
+    if "services" in entry or not (owners | payers) <= teams.keys():
+        return  # it lists them by name, or some name has to be mended first
+    alive = any(
+        mapping_of(service).get("owner_team") in payers and not _ended(review, service)
+        for service in services.values()
+    )
+    if not alive:
         review.say(
             "registry",
             path,

@@ -52,6 +52,7 @@ def check_folder(
     With `base`, compare it with that revision too, as of where HEAD left it.
     """
     check = FolderCheck()
+    problems: list[Problem] = []
     if folder.is_dir():
         check.files.extend(_files_of(folder))
         check.problems.extend(_at(folder, problem) for problem in check_rule_books(folder))
@@ -59,7 +60,7 @@ def check_folder(
         check.problems.extend(problems)
         if base is not None:
             _compare(folder, base, now, documents, check)
-        if ask_opa:
+        if ask_opa and all(problem.code != "schema_invalid" for problem in problems):
             _check_rego(folder, check)
     try:
         policies = read_policies(folder)
@@ -68,7 +69,7 @@ def check_folder(
     else:
         check.revision = policies.revision
         check.problems.extend(_plan_problems(policies, now))
-        _run_cases(policies, check)
+        _run_cases(policies, check, told=any(p.severity == "error" for p in problems))
     check.settle()
     return check
 
@@ -95,7 +96,8 @@ def _data_problems(folder: Path, now: str) -> tuple[Mapping[str, Document], list
         for name in (*REQUIRED_DOCUMENTS, *OPTIONAL_DOCUMENTS)
         if name in REQUIRED_DOCUMENTS or (folder / name / "data.yaml").exists()
     }
-    if there <= documents.keys():
+    # Where a whole part is missing, every reference to it would be an error of its own.
+    if there <= documents.keys() and all(problem.where for problem in problems):
         places = {(problem.file, problem.line, problem.column) for problem in problems}
         problems.extend(
             problem
@@ -141,11 +143,16 @@ def _check_rego(folder: Path, check: FolderCheck) -> None:
         check.unchecked.append(f"the Rego's form, types and portability: {error}")
 
 
-def _run_cases(policies: PolicySet, check: FolderCheck) -> None:
+def _run_cases(policies: PolicySet, check: FolderCheck, *, told: bool) -> None:
+    """Run the cases, unless errors in the data were told, which the cases would only echo."""
     try:
         wasm = _usable_wasm(policies, check)
         engine = EmbeddedEngine(wasm, policies.data, policies.revision)
-        for case in read_cases(policies.folder):
+        cases = read_cases(policies.folder)
+        if told:
+            check.unchecked.append(f"{len(cases)} cases: the data has to be mended first.")
+            return
+        for case in cases:
             check.cases_run += 1
             check.problems.extend(_differences(engine, case))
     except PoliciesInvalid as error:
@@ -193,6 +200,7 @@ def _differences(engine: EmbeddedEngine, case: PolicyCase) -> Iterator[Problem]:
                 f" {_shown(answer, name)}.",
                 remedy="Change the policy, or the case when the new decision is meant.",
                 file=case.file,
+                line=case.line_of(name),
                 where=name,
             )
 

@@ -85,7 +85,7 @@ BROKEN = [
     ),
     pytest.param(
         "overrides", OVERRIDES, '"2026-12-31T00:00:00Z"', "tomorrow", "    expires_at:",
-         "tomorrow does not match", id="no instant",
+         "tomorrow is not an instant", id="no instant",
     ),
     pytest.param(
         "overrides", OVERRIDES, "    ticket: SUP-7", "    tickte: SUP-7", "    tickte:",

@@ -102,7 +102,7 @@ def _problem(folder: Path, code: str, error: _Error) -> Problem:
         code=code,
         message=f"{message}.",
         remedy=remedy,
-        file=str(folder / file) if file else str(folder),
+        file=str(folder / (file or (_MANIFEST if "manifest" in message else ""))),
         line=row,
         column=column,
     )

@@ -9,8 +9,10 @@ Errors  PoliciesInvalid with every problem that was found, not with the first.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +27,7 @@ from tallygate.errors import PoliciesInvalid, Problem
 
 REQUIRED_DOCUMENTS: Final = ("contract", "registry")
 OPTIONAL_DOCUMENTS: Final = ("overrides", "roles", "break_glass")
+_KEY: Final = re.compile(r'(\s*)"(\w+)":')
 _DATA_NAMES: Final = ("data.yaml", "data.yml", "data.json")
 
 
@@ -51,6 +54,12 @@ class PolicyCase:
     file: str
     question: Mapping[str, Any]
     decision: Mapping[str, Any]
+    lines: Mapping[str, int] = field(default_factory=dict)
+    """Where each part of the decision stands in its file."""
+
+    def line_of(self, part: str) -> int:
+        """Return the line of a part; a part that is not there belongs at the beginning."""
+        return self.lines.get(part, 1)
 
 
 def read_policies(folder: Path) -> PolicySet:
@@ -105,7 +114,8 @@ def read_cases(folder: Path) -> tuple[PolicyCase, ...]:
     for place in sorted(path for path in (folder / "cases").glob("*") if path.is_dir()):
         question = _read_json(place / "input.json", problems)
         decision = _read_json(place / "decision.json", problems)
-        cases.append(PolicyCase(place.name, str(place / "decision.json"), question, decision))
+        file = place / "decision.json"
+        cases.append(PolicyCase(place.name, str(file), question, decision, _lines_in(file)))
     if problems:
         raise PoliciesInvalid(problems)
     return tuple(cases)
@@ -115,7 +125,7 @@ def _read_documents(folder: Path, problems: list[Problem]) -> dict[str, Document
     documents: dict[str, Document] = {}
     for name in (*REQUIRED_DOCUMENTS, *OPTIONAL_DOCUMENTS):
         path = folder / name / "data.yaml"
-        if not path.exists():
+        if not os.path.lexists(path):
             if name in REQUIRED_DOCUMENTS:
                 problems.append(
                     _missing(path, f"the {name} is missing; without it nothing can be decided")
@@ -148,12 +158,15 @@ def _schema_path(folder: Path, name: str) -> Path:
 
 def _stray_data(folder: Path) -> list[Problem]:
     read = {folder / name / "data.yaml" for name in (*REQUIRED_DOCUMENTS, *OPTIONAL_DOCUMENTS)}
+    missing = {path for path in read if not path.exists()}
     stray = (path for name in _DATA_NAMES for path in folder.rglob(name) if path not in read)
     return [
         Problem(
             code="stray_data",
             message="tallygate does not read this file as policy data, but an OPA server would.",
-            remedy="Rename it, or move its content to "
+            remedy="Rename it to data.yaml."
+            if path.with_name("data.yaml") in missing
+            else "Rename it, or move its content to "
             f"{', '.join(REQUIRED_DOCUMENTS)}, {', '.join(OPTIONAL_DOCUMENTS)}.",
             file=str(path),
         )
@@ -209,6 +222,17 @@ def _read_json(path: Path, problems: list[Problem]) -> Mapping[str, Any]:
         )
         return {}
     return value
+
+
+def _lines_in(path: Path) -> dict[str, int]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    found = ((_KEY.match(line), number) for number, line in enumerate(lines, start=1))
+    # The outermost of two with one name: the one with less before it.
+    named = sorted((len(key[1]), key[2], number) for key, number in found if key)
+    return {name: number for _, name, number in reversed(named)}
 
 
 def _bytes_of(path: Path) -> bytes | None:

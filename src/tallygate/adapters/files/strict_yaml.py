@@ -19,6 +19,13 @@ from typing import Any, Final
 
 import yaml
 
+from tallygate.adapters.files.yaml_faults import (
+    ambiguity_remedy,
+    character_problem,
+    encoding_problem,
+    syntax_problem,
+    without_secrets,
+)
 from tallygate.errors import PoliciesInvalid, Problem
 
 _MAX_BYTES: Final = 16 * 1024 * 1024
@@ -73,12 +80,12 @@ class Document:
         line, column = self.place(path)
         return Problem(
             code=code,
-            message=message,
-            remedy=remedy,
+            message=without_secrets(message),
+            remedy=without_secrets(remedy),
             file=self.file,
             line=line,
             column=column,
-            where=".".join(str(step) for step in path),
+            where=without_secrets(".".join(str(step) for step in path)),
             severity=severity,
         )
 
@@ -86,14 +93,18 @@ class Document:
 def read_yaml(path: Path, *, shown_as: str | None = None) -> Document:
     """Read one file strictly; every fault in it is reported at once."""
     file = shown_as or str(path)
+    content = b""
     try:
+        if path.exists() and not path.is_file():
+            raise _invalid(file, "cannot be read: it is not a file", "Put a file there.")
         if path.stat().st_size > _MAX_BYTES:
-            raise _invalid(file, f"the file is larger than {_MAX_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
+            raise _invalid(file, f"the file is larger than {_MAX_BYTES} bytes", "Split it.")
+        content = path.read_bytes()
+        text = content.decode("utf-8")
     except OSError as error:
         raise _invalid(file, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise _invalid(file, f"is not UTF-8 at byte {error.start}") from error
+        raise PoliciesInvalid([encoding_problem(content, error.start, file)]) from error
     return parse_yaml(text, file)
 
 
@@ -104,17 +115,9 @@ def parse_yaml(text: str, file: str) -> Document:
             raise _invalid(file, f"is nested too deeply: more than {_MAX_DEPTH} levels")
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        problem = Problem(
-            code="yaml_syntax",
-            message=error.problem or "is not YAML",
-            file=file,
-            line=mark.line + 1 if mark else None,
-            column=mark.column + 1 if mark else None,
-        )
-        raise PoliciesInvalid([problem]) from error
+        raise PoliciesInvalid([syntax_problem(error, text, file)]) from error
     except yaml.YAMLError as error:
-        raise _invalid(file, "is not YAML (a character that YAML does not allow?)") from error
+        raise PoliciesInvalid([character_problem(text, file)]) from error
     reader = _Reader(file)
     try:
         value = reader.value_of(node, ()) if node is not None else None
@@ -145,8 +148,9 @@ def _is_ambiguous(text: str) -> bool:
     return text[:1] in _NUMBER_STARTS and bool(_AMBIGUOUS.fullmatch(text.replace("_", "")))
 
 
-def _invalid(file: str, message: str) -> PoliciesInvalid:
-    return PoliciesInvalid([Problem(code="file_unreadable", message=message, file=file)])
+def _invalid(file: str, message: str, remedy: str = "") -> PoliciesInvalid:
+    unread = Problem(code="file_unreadable", message=f"{message}.", remedy=remedy, file=file)
+    return PoliciesInvalid([unread])
 
 
 class _Reader:
@@ -155,11 +159,14 @@ class _Reader:
         self.problems: list[Problem] = []
         self.marks: dict[YamlPath, tuple[int, int]] = {}
         self._seen: set[int] = set()
+        self._aliased: set[int] = set()
 
     def value_of(self, node: yaml.Node, path: YamlPath) -> Any:  # noqa: ANN401 - JSON is Any
         self.marks[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
         if id(node) in self._seen:  # an alias is its anchor's node again
-            self._refuse(node, path, "anchors and aliases are not allowed; write the value out")
+            if id(node) not in self._aliased:
+                self._refuse(node, path, "anchors and aliases are not allowed; write the value out")
+            self._aliased.add(id(node))
             return None
         self._seen.add(id(node))
         self._check_tag(node, path)
@@ -190,7 +197,9 @@ class _Reader:
             if not key_node.style and _is_ambiguous(key):
                 self._refuse(key_node, (*path, key), f"the key {key} is read differently", key)
             if key in result:
-                self._refuse(key_node, (*path, key), f"the key {key} stands twice")
+                first = self.marks[(*path, key)][0]
+                message = f"the key {key} stands twice, first in line {first}"
+                self._refuse(key_node, (*path, key), message, said="Keep one of them.")
                 continue
             result[key] = self.value_of(value_node, (*path, key))
             self.marks[(*path, key)] = (
@@ -214,16 +223,21 @@ class _Reader:
         return text
 
     def _refuse(
-        self, node: yaml.Node, path: YamlPath, message: str, text: str | None = None
+        self,
+        node: yaml.Node,
+        path: YamlPath,
+        message: str,
+        text: str | None = None,
+        said: str = "",
     ) -> None:
         self.problems.append(
             Problem(
                 code="yaml_ambiguous",
-                message=message + ".",
-                remedy=f'Quote it: "{text}".' if text else "",
+                message=without_secrets(message) + ".",
+                remedy=without_secrets(ambiguity_remedy(text) if text else said),
                 file=self.file,
                 line=node.start_mark.line + 1,
                 column=node.start_mark.column + 1,
-                where=".".join(str(step) for step in path),
+                where=without_secrets(".".join(str(step) for step in path)),
             )
         )

@@ -70,7 +70,7 @@ def test_a_plain_value_that_readers_disagree_on_is_refused_where_it_stands(text:
     assert (problem.file, problem.line, problem.column) == ("policies/registry/data.yaml", 4, 5)
     assert problem.where == "services.1"
     assert problem.code == "yaml_ambiguous"
-    assert problem.remedy == f'Quote it: "{text}".'
+    assert problem.remedy.startswith(f'Quote it: "{text}".')
 
 
 @pytest.mark.parametrize("text", AMBIGUOUS)
@@ -84,7 +84,7 @@ def test_a_key_that_readers_disagree_on_is_refused_and_in_quotes_it_is_text(text
     (problem,) = problems_of(f"first: 1\n? {text}\n: 2\n")
 
     assert (problem.line, problem.column) == (2, 3)
-    assert problem.remedy == f'Quote it: "{text}".'
+    assert problem.remedy.startswith(f'Quote it: "{text}".')
     assert value_of(f'"{text}": 2\n') == {text: 2}
 
 
@@ -165,7 +165,7 @@ def test_a_billion_laughs_are_refused_before_anybody_laughs() -> None:
 
     found = problems_of("\n".join(lines))
 
-    assert len(found) == 29 * 9
+    assert [problem.line for problem in found] == list(range(1, 30))
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,8 @@ def test_a_character_that_yaml_does_not_allow_is_refused(character: str) -> None
     (problem,) = problems_of(f"a: b{character}c\n")
 
     assert problem.file == "policies/registry/data.yaml"
-    assert "not YAML" in problem.message or "control characters" in problem.message
+    assert (problem.code, problem.line, problem.column) == ("yaml_syntax", 1, 5)
+    assert f"U+{ord(character):04X}" in problem.message
 
 
 def test_every_fault_of_a_file_is_told_at_once() -> None:
