@@ -1,4 +1,4 @@
-"""Text from files and callers, made harmless for a terminal, a log and a markup."""
+"""Text from files and callers, made harmless for a terminal, a log and XML."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ _NOT_PLAIN: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _NOT_XML: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#|~!@])")
 
 
 def one_line(text: str) -> str:
@@ -20,8 +19,3 @@ def one_line(text: str) -> str:
 def printable_text(text: str) -> str:
     """Replace control characters, which XML 1.0 cannot hold and a terminal obeys; keep lines."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def markdown_text(text: str) -> str:
-    """Escape what Markdown, HTML in it, or a code host's mentions would take for markup."""
-    return _MARKDOWN.sub(r"\\\1", one_line(text)).replace("\\@", "@\N{ZERO WIDTH SPACE}")

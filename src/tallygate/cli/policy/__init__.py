@@ -10,6 +10,7 @@ from tallygate.cli.policy.check import check
 from tallygate.cli.policy.evaluate import evaluate
 from tallygate.cli.policy.impact import impact
 from tallygate.cli.policy.record import record
+from tallygate.cli.policy.review import review
 from tallygate.cli.policy.testing import run_tests
 
 
@@ -18,5 +19,5 @@ def policy() -> None:
     """Check, test, build and ask the policies."""
 
 
-for command in (check, run_tests, build, bundle, evaluate, impact, record):
+for command in (check, run_tests, build, bundle, evaluate, impact, record, review):
     policy.add_command(command)

@@ -116,11 +116,11 @@ def impact(  # noqa: PLR0913 - one parameter is one option
     with told(), _told_of_revisions(), open_recorded(read_settings(), ledger, inputs) as recorded:
         since_ns, until_ns = recorded.window(since, until, now_ns)
         window = Window(since_ns=since_ns, until_ns=until_ns, now_ns=now_ns, at_ns=at_ns)
-        report = _report(folder, base, head, recorded, window)
+        report = impact_report(folder, base, head, recorded, window)
     _show(report, style)
     if report.nothing_replayed:
         raise SystemExit(COULD_NOT_TELL)
-    if _is_finding(report.impact, fail_on):
+    if is_impact_a_finding(report.impact, fail_on):
         raise SystemExit(FINDING)
 
 
@@ -131,9 +131,10 @@ def _instant(ctx: click.Context, as_of: str, now_ns: int) -> int | None:
     return now_ns if as_of == _NOW else instant_of(ctx, param, as_of)
 
 
-def _report(
+def impact_report(
     folder: Path, base_name: str, head_name: str, recorded: Recorded, window: Window
 ) -> ImpactReport:
+    """Replay the recorded calls of the window through both revisions, with a bar on a terminal."""
     compared = policies_at(folder, base_name, head_name)
     base, head = compared.base, compared.head
     for warning in compared.warnings:
@@ -177,7 +178,8 @@ def _show(report: ImpactReport, style: str) -> None:
             console.print(impact_text(report, console.width))
 
 
-def _is_finding(found: Impact, fail_on: str) -> bool:
+def is_impact_a_finding(found: Impact, fail_on: str) -> bool:
+    """Whether what was found is to fail the command."""
     match fail_on:
         case "any":
             return bool(found.changes or found.later)
