@@ -55,6 +55,8 @@ policies: $(INSTALLED) ## compile the Rego (needs opa), then check and test the 
 	@scripts/install-opa --exact
 	@$(RUN) $(BIN)/tallygate policy build
 	@$(RUN) scripts/check-policies
+	@$(RUN) $(BIN)/tallygate policy check
+	@$(RUN) $(BIN)/tallygate policy test
 
 docs: $(INSTALLED) ## write again the pages that come from the code
 	@set -e; for script in scripts/write-*; do $(RUN) $(BIN)/python "$$script"; done

@@ -98,7 +98,7 @@ def read_yaml(path: Path, *, shown_as: str | None = None) -> Document:
         if path.exists() and not path.is_file():
             raise _invalid(file, "cannot be read: it is not a file", "Put a file there.")
         if path.stat().st_size > _MAX_BYTES:
-            raise _invalid(file, f"the file is larger than {_MAX_BYTES} bytes", "Split it.")
+            raise _invalid(file, f"the file is larger than {_MAX_BYTES} bytes", "No policy is.")
         content = path.read_bytes()
         text = content.decode("utf-8")
     except OSError as error:

@@ -44,7 +44,11 @@ def syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem
     column = mark.column + 1 if mark else None
     if mark and "\t" in _indentation(text, mark.line):
         message, remedy = "a tab stands in the indentation", "YAML is indented with spaces only."
-    elif error.context and error.context_mark:
+    elif (
+        (error.context or "").startswith("while parsing")
+        and error.context_mark
+        and error.context_mark.line + 1 != line
+    ):
         message += f" {error.context} that begins in line {error.context_mark.line + 1}"
     return Problem(
         code="yaml_syntax",

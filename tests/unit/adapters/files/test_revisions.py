@@ -7,8 +7,19 @@ import pytest
 from fakes.git_repositories import commit_all, git, new_repository
 from fakes.policy_folders import OVERRIDES, REGISTRY, path_without_opa, small_policies
 from tallygate.adapters.files.policies import read_policies
-from tallygate.adapters.files.revisions import commit_of, commits_missing, read_policies_at
-from tallygate.errors import PoliciesInvalid, RevisionUnknown, RevisionUnreadable
+from tallygate.adapters.files.revisions import (
+    branched_at,
+    commit_of,
+    commits_missing,
+    copied_at,
+    read_policies_at,
+)
+from tallygate.errors import (
+    PoliciesInvalid,
+    RevisionUnknown,
+    RevisionUnreadable,
+    RevisionWithoutPolicies,
+)
 
 
 @pytest.fixture
@@ -149,7 +160,9 @@ def test_a_revision_without_the_folder_says_so(folder: Path, repository: Path) -
 
     commit_all(repository, "Moved")
 
-    with pytest.raises(RevisionUnreadable, match=r"no folder policies in HEAD~1 \([0-9a-f]{12}\)"):
+    with pytest.raises(
+        RevisionWithoutPolicies, match=r"no folder policies in HEAD~1 \([0-9a-f]{12}\)"
+    ):
         read_policies_at(repository / "policies", "HEAD~1")
 
 
@@ -192,3 +205,35 @@ def test_a_revision_tells_its_commit_and_what_it_lacks(folder: Path, repository:
     assert commit_of(folder, "worktree") is None
     assert commits_missing(folder, "main", "change") == 1
     assert commits_missing(folder, "main", "worktree") == 0
+
+
+def test_a_branch_begins_where_it_left_the_revision(folder: Path, repository: Path) -> None:
+    left = git(repository, "rev-parse", "HEAD")
+    git(repository, "switch", "--quiet", "--create", "change")
+    commit_all(repository, "On the branch")
+    git(repository, "switch", "--quiet", "main")
+    commit_all(repository, "On main meanwhile")
+    git(repository, "switch", "--quiet", "change")
+
+    assert branched_at(folder, "main") == left
+
+
+def test_without_a_common_commit_the_revision_itself_is_compared(
+    folder: Path, repository: Path
+) -> None:
+    git(repository, "switch", "--quiet", "--orphan", "other")
+    alone = commit_all(repository, "Another beginning")
+    git(repository, "switch", "--quiet", "main")
+
+    assert branched_at(folder, "other") == alone
+
+
+def test_a_copy_lasts_as_long_as_it_is_looked_at(folder: Path) -> None:
+    registry = folder / "registry" / "data.yaml"
+    committed = registry.read_text()
+    registry.write_text("changed: since\n")
+
+    with copied_at(folder, "HEAD") as copy:
+        assert (copy / "registry" / "data.yaml").read_text() == committed
+
+    assert not copy.exists()
