@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from tallygate.application.asked import Asked
-from tallygate.application.override_check import NEVER_WAIVED, WAIVABLE
+from tallygate.application.override_check import NEVER_WAIVED
+from tallygate.application.override_reach import WAIVABLE
 from tallygate.application.policy_places import COLLECTIONS, DataEntry, Places, values_of
 from tallygate.application.policy_review import Path
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tallygate.application.override_check import WAIVABLE
+from tallygate.application.override_reach import WAIVABLE
 from tallygate.application.override_request import OverrideRequest
 from tallygate.bootstrap.override_request import draft_override
 from tallygate.cli.policy.options import in_folder, told_of_policies
