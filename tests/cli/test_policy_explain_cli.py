@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from fakes.entries import NOON_NS, a_call, a_refusal, an_ownership, no_charge
 from fakes.gate_requests import line_over, request_of
-from fakes.lines import events_in
+from fakes.lines import decided, events_in
 from fakes.policy_folders import path_without_opa, real_opa
 from tallygate.adapters.engines.embedded import EmbeddedEngine
 from tallygate.adapters.engines.opa import verify_compiled
@@ -214,7 +214,7 @@ def test_a_decision_with_its_recorded_input_is_explained_from_that(
     wasm = verify_compiled(policies.rego, policies.wasm, policies.lock)
     engine = EmbeddedEngine(wasm, policies.data, policies.revision)
     line = line_over(policies, engine, case.question)
-    admission = line.admit(request_of(case.question, line))
+    admission = decided(line, request_of(case.question, line))
     engine.close()
     ledger = SqliteLedger(tmp_path / "ledger.db")
     ledger.append([Entry(event, no_charge()) for event in events_in(line)])

@@ -6,8 +6,6 @@ Shapes  The provider is not called; an attempt is opened and settled as the gate
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 from fakes.clock import FakeClock
 from fakes.entries import an_attempt, an_outcome
+from fakes.lines import decided
 from tallygate.adapters.engines.loading import load_engine
 from tallygate.adapters.files.policies import read_policies
 from tallygate.adapters.spool.writer import SegmentSpool
@@ -70,7 +69,8 @@ class GovernedCalls:
             (f"x-tallygate-{name.replace('_', '-')}".encode(), value.encode())
             for name, value in claims.items()
         )
-        answer: Any = self._line.admit(
+        admission = decided(
+            self._line,
             CallRequest(
                 call_id=f"call-{self._number}",
                 started_at_ns=at_ns,
@@ -78,9 +78,8 @@ class GovernedCalls:
                 principal=Principal(team=team),
                 trace=Trace(f"tr_{self._number}", "received", "1" * 32, "a" * 16),
                 shape=SHAPE,
-            )
+            ),
         )
-        admission = asyncio.run(answer) if inspect.iscoroutine(answer) else answer
         for number in range(1, tries + 1 if admission.admitted else 1):
             event = self._line.open(admission, an_attempt(number=number, opened_at_ns=at_ns))
             self._line.settle(event, an_outcome(**(ended if number == tries else {})))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fakes.clock import FakeClock, FakeIds
 from fakes.entries import SECOND_NS, an_attempt, an_outcome
+from fakes.lines import decided
 from tallygate.adapters.engines.loading import load_engine
 from tallygate.adapters.files.policies import read_policies
 from tallygate.adapters.spool.writer import SegmentSpool
@@ -53,7 +54,8 @@ class Traffic:
             (f"x-tallygate-{name.replace('_', '-')}".encode(), value.encode())
             for name, value in claims.items()
         ]
-        admission = self.line.admit(
+        admission = decided(
+            self.line,
             CallRequest(
                 call_id=call_id,
                 started_at_ns=self.clock.at_ns,
@@ -63,7 +65,7 @@ class Traffic:
                 shape=CallShape(
                     route, "acompletion", model, stream=False, is_known=route != "unknown"
                 ),
-            )
+            ),
         )
         if admission.admitted:
             event = self.line.open(

@@ -9,6 +9,7 @@ import pytest
 
 from contract.questions import generated_questions
 from fakes.gate_requests import line_over, request_of
+from fakes.lines import decided
 from tallygate.adapters.engines.embedded import EmbeddedEngine
 from tallygate.adapters.engines.opa import verify_compiled
 from tallygate.adapters.files.policies import PolicyCase, PolicySet, read_cases, read_policies
@@ -91,14 +92,14 @@ def test_what_the_caller_is_told_to_send_is_admitted_over_http(
 ) -> None:
     engine.put_data(policies.data)
     line = line_over(policies, engine, case.question)
-    before = line.admit(request_of(case.question, line))
+    before = decided(line, request_of(case.question, line))
     way = ways_of(folder, case.question).get("caller")
     if way is None:
         assert case.name in BEYOND_HELP
         return
 
     sent = {change.about: change.sends for change in way.changes if change.sends is not None}
-    after = line.admit(request_of(case.question, line, sent))
+    after = decided(line, request_of(case.question, line, sent))
 
     if case.name not in FILLED_IN:
         assert before.decision.would_action == case.decision["would_action"]

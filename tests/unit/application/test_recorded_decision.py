@@ -11,7 +11,7 @@ import pytest
 from fakes.entries import an_attempt, an_outcome, no_charge
 from fakes.gate_requests import line_over, request_of
 from fakes.ledger import FakeLedger
-from fakes.lines import events_in
+from fakes.lines import decided, events_in
 from tallygate.adapters.files.policies import PolicyCase, read_cases
 from tallygate.adapters.files.starter import starter_policies
 from tallygate.application.ports import EventFilter
@@ -53,7 +53,7 @@ def asking() -> Iterator[Asking]:
 def row_of(asking: Asking, case: PolicyCase) -> Mapping[str, Any]:
     """Put the case's call through the gate, and book what it wrote."""
     line = line_over(asking.folder.policies, asking, case.question)
-    admission = line.admit(request_of(case.question, line))
+    admission = decided(line, request_of(case.question, line))
     if admission.admitted:
         groups = line.policy.registry.model_groups
         wanted = case.question["call"]["model_group"]
