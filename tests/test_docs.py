@@ -25,7 +25,12 @@ CHANGELOG_SECTIONS: Final = [
     "Changed",
     "Fixed",
 ]
-PAGES: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES: Final = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(page for name in ("docs", "deploy") for page in (ROOT / name).rglob("*.md")),
+    ]
+)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
