@@ -250,7 +250,8 @@ def _value_of_field(review: Review, path: Path, name: str, value: object) -> Non
     fields = mapping_of(review.at("contract", "fields"))
     if not review.known("registry", path, name, fields, "field"):
         return
-    if mapping_of(fields[name]).get("kind") == "vocabulary":
+    field = mapping_of(fields[name])
+    if field.get("kind") == "vocabulary":
         part = REGISTERS.get(name)
         if part:
             review.registered("registry", path, value, part, name)
@@ -258,6 +259,33 @@ def _value_of_field(review: Review, path: Path, name: str, value: object) -> Non
             review.known(
                 "registry", path, value, mapping_of(review.at("registry", "values", name)), name
             )
+        _ends(review, path, name, value)
+        return
+    pattern = field.get("pattern")
+    is_usable = isinstance(pattern, str) and not fault_of_pattern(pattern)
+    if is_usable and isinstance(value, str) and not re.search(str(pattern), value):
+        review.say(
+            "registry",
+            path,
+            "value_malformed",
+            f"{value} does not match the pattern of {name}: {pattern}.",
+            "Every call that gets this value would be ownership_malformed.",
+        )
+
+
+def _ends(review: Review, path: Path, name: str, value: object) -> None:
+    """Warn of a value that is good today and ends at a date that the registry has already."""
+    part = (REGISTERS[name],) if name in REGISTERS else ("values", name)
+    ends = mapping_of(review.at("registry", *part, str(value))).get("retired_at")
+    if isinstance(ends, str) and ends > review.now:
+        review.say(
+            "registry",
+            path,
+            "retired_reference",
+            f"the {name} {value} will be retired at {ends}; from then on its calls are refused.",
+            "Name one that stays.",
+            "warning",
+        )
 
 
 def _model_groups(review: Review) -> None:

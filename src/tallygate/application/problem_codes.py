@@ -87,7 +87,11 @@ PROBLEM_CODES: Final[dict[str, tuple[str, str]]] = {
         "A name that does not exist",
         "Every name in the data must stand in the registry, the contract or a fixed list.",
     ),
-    "retired_reference": ("A name that is retired", "The value is refused since its retired_at."),
+    "retired_reference": ("A name that is retired", "The value is refused from its retired_at on."),
+    "value_malformed": (
+        "A value that its own pattern refuses",
+        "What the registry fills in has to match the field's pattern in the contract.",
+    ),
     "retired_owner": (
         "A live service of a retired team",
         (

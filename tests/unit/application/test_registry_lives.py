@@ -43,6 +43,8 @@ FAULTS = [
     ("quarantine: {", "own_calls: {owner_team: team-platform, service: nothing}\nquarantine: {", "unknown_reference", "error", "there is no service nothing"),
     ("quarantine: {", "own_calls: {owner_team: team-platform, featur: x}\nquarantine: {", "unknown_reference", "error", "Did you mean feature?"),
     ("quarantine: {", 'values: {region: {emea: {retired_at: "2026-02-31T00:00:00Z"}}}\nquarantine: {', "bad_instant", "error", "2026-02-31"),
+    ("features: {ticket-triage: {}}", 'features: {ticket-triage: {retired_at: "2027-02-01T00:00:00Z"}}', "retired_reference", "warning", "will be retired at 2027-02-01"),
+    ("defaults: {feature: ticket-triage}", "defaults: {workflow_id: Jane Doe}", "value_malformed", "error", "does not match the pattern of workflow_id"),
 ]  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def ambiguity_remedy(text: str) -> str:
     if _DATE.fullmatch(text):
         return f'{quoted} An instant is written to the second: "{text}T00:00:00Z".'
     if _FRACTION.fullmatch(text):
-        return f"{quoted} Numbers without quotes are whole: a quarter is 25 percent."
+        return f"{quoted} Numbers without quotes are whole; a share of a quarter is 25."
     return "Write out what it would merge in." if text == "<<" else quoted
 
 

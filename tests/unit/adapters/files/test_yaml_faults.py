@@ -27,7 +27,7 @@ MISTAKES = [
     ("registry", "services: [support-assistant]", "services: support-assistant", "services: support-assistant", "Write it as a list: [support-assistant]."),
     ("registry", 'from: "2026-01-01T00:00:00Z"', 'from: "2026-01-01"', 'from: "2026-01-01"', "Expected quoted UTC text to the second"),
     ("registry", 'from: "2026-01-01T00:00:00Z"', "from: 2026-01-01", "2026-01-01,", 'Quote it: "2026-01-01". An instant is written to the second'),
-    ("registry", "on_violation: reject", "schedule: [{from: x, mode: enforce, percent: 0.25}]", "0.25", "a quarter is 25 percent"),
+    ("registry", "on_violation: reject", "schedule: [{from: x, mode: enforce, percent: 0.25}]", "0.25", "a share of a quarter is 25"),
     ("registry", "on_violation: reject", 'schedule: [{from: x, mode: enforce, percent: "25"}]', 'percent: "25"', "expected a whole number. Write it without quotes and signs: 25."),
     ("registry", "on_violation: reject", "schedule: [{from: x, mode: enforce, percent: 250}]", "percent: 250", "250 is more than 100"),
     ("registry", "on_violation: reject", "<<: {on_violation: reject}", "<<", "Write out what it would merge in"),
