@@ -7,26 +7,21 @@ are shipped; the clock is turned by hand, and the answer in between is a remembe
 
 from __future__ import annotations
 
-import inspect
-import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
-import httpx
 import pytest
 
-from e2e.proxy_process import ChildProcess, free_port
 from fakes.clock import FakeClock, FakeIds
-from fakes.policy_folders import real_opa
+from fakes.opa_servers import RunningOpa, write_bundle
 from fakes.spool import FakeSpool
 from tallygate.adapters.engines.embedded import EmbeddedEngine
 from tallygate.adapters.engines.opa import verify_compiled
+from tallygate.adapters.engines.opa_server import OpaServer
 from tallygate.adapters.files.policies import PolicySet, read_policies
 from tallygate.adapters.files.starter import starter_policies
 from tallygate.application.facts import CallRequest
 from tallygate.application.flow import Admission, PolicyInForce, RequestLine
-from tallygate.application.ports import PolicyEngine
 from tallygate.domain.attribution.contract import (
     Principal,
     contract_from_data,
@@ -60,82 +55,48 @@ NIGHT = Activation(
 )
 
 
-class OpaServer:
-    """The real `opa run -s`, asked over HTTP; answers as the port PolicyEngine does."""
-
-    def __init__(self, url: str, revision: str) -> None:
-        self._client = httpx.Client(base_url=url, trust_env=False, timeout=10)
-        self.revision = revision
-
-    def decide(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
-        path = "/v1/data/tallygate/admission/decision?strict-builtin-errors=true"
-        answer = self._client.post(path, json={"input": question}).raise_for_status().json()
-        decision: Mapping[str, Any] = answer["result"]
-        return decision
-
-    def close(self) -> None:
-        self._client.close()
-
-
 @pytest.fixture(scope="module")
 def policies() -> PolicySet:
     return read_policies(starter_policies())
 
 
 @pytest.fixture(scope="module")
-def opa_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    opa, folder, port = real_opa(), tmp_path_factory.mktemp("opa"), free_port()
-    bundle = str(folder / "bundle.tar.gz")
-    build = [str(opa.path), "build", "-b", str(starter_policies()), "-o", bundle]
-    build += ["--ignore", "policy.wasm", "--ignore", "*_test.rego"]
-    subprocess.run(build, check=True, capture_output=True, timeout=60)
-    serve = [str(opa.path), "run", "-s", "-b", bundle, "--addr", f"127.0.0.1:{port}"]
-    server = ChildProcess(serve, folder / "opa.log", {})
-    server.spawn()
-    url = f"http://127.0.0.1:{port}"
-    server.wait_until(lambda: _answers(f"{url}/health?bundles"), 30)
-    yield url
-    server.stop()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False, timeout=1).status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False
+def opa(policies: PolicySet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningOpa]:
+    folder = tmp_path_factory.mktemp("opa")
+    with RunningOpa(folder, "-b", str(write_bundle(folder, policies))) as running:
+        yield running
 
 
 ENGINES = {
     "embedded, remembered": ("embedded", True),
     "embedded, asked each time": ("embedded", False),
-    "OPA server, asked each time": ("opa", False),
-    "OPA server, remembered": ("opa", True),
+    "OPA server": ("opa", True),
 }
 
 
 @pytest.fixture(params=ENGINES)
-def line(request: pytest.FixtureRequest, policies: PolicySet) -> Iterator[RequestLine]:
+async def line(request: pytest.FixtureRequest, policies: PolicySet) -> AsyncIterator[RequestLine]:
     kind, is_remembered = ENGINES[request.param]
-    with ExitStack() as stack:
-        engine: PolicyEngine
-        if kind == "opa":
-            engine = OpaServer(request.getfixturevalue("opa_url"), policies.revision)
-            stack.callback(engine.close)
-        else:
-            wasm = verify_compiled(policies.rego, policies.wasm, policies.lock)
-            engine = EmbeddedEngine(wasm, policies.data, policies.revision)
-        yield RequestLine(
-            policy=PolicyInForce(
-                engine,
-                contract_from_data(policies.data["contract"]),
-                registry_from_data(policies.data["registry"]),
-                is_remembered,
-                break_glass_from_data(policies.data),
-            ),
-            spool=FakeSpool(),
-            clock=FakeClock(),
-            new_id=FakeIds(),
-        )
+    wasm = verify_compiled(policies.rego, policies.wasm, policies.lock)
+    line = RequestLine(
+        policy=PolicyInForce(
+            EmbeddedEngine(wasm, policies.data, policies.revision),
+            contract_from_data(policies.data["contract"]),
+            registry_from_data(policies.data["registry"]),
+            is_remembered,
+            break_glass_from_data(policies.data),
+        ),
+        spool=FakeSpool(),
+        clock=FakeClock(),
+        new_id=FakeIds(),
+    )
+    if kind == "embedded":
+        yield line
+        return
+    server = OpaServer(request.getfixturevalue("opa").url, timeout_s=5)
+    line.server = server
+    yield line
+    await server.close()
 
 
 async def asked(line: RequestLine, at: str, *, without: str, after_ns: int = 0) -> Admission:
@@ -147,7 +108,7 @@ async def asked(line: RequestLine, at: str, *, without: str, after_ns: int = 0) 
         for name, value in OWNED.items()
         if name != without
     )
-    answer: Any = line.admit(
+    return await line.admit(
         CallRequest(
             call_id="call-1",
             started_at_ns=line.clock.at_ns,
@@ -157,8 +118,6 @@ async def asked(line: RequestLine, at: str, *, without: str, after_ns: int = 0) 
             shape=CallShape("/v1/chat/completions", "acompletion", "gpt-5.2", stream=False),
         )
     )
-    admission: Admission = await answer if inspect.isawaitable(answer) else answer
-    return admission
 
 
 def told_by(admission: Admission) -> tuple[str, list[str], list[str]]:
@@ -171,7 +130,8 @@ def told_by(admission: Admission) -> tuple[str, list[str], list[str]]:
 
 
 def is_remembering(line: RequestLine) -> bool:
-    return line.policy.is_remembered
+    """Whether the line answers from memory; never for an OPA server."""
+    return line.policy.is_remembered and line.server is None
 
 
 def before(end: str) -> str:
@@ -233,15 +193,22 @@ async def test_the_policy_itself_ends_it_whatever_the_host_says_of_it(line: Requ
         "bucket": 17,
         "activations": [{"id": "bg-support-outage", "from": BEGIN, "until": END}],
     }
-    engine, memory = line.policy.engine, line.memory
-    last = engine.decide({**question, "now": before(END)})
+
+    async def decide(at: str) -> Mapping[str, Any]:
+        asking = {**question, "now": at}
+        if line.server is None:
+            return line.policy.engine.decide(asking)
+        return (await line.server.ask(asking, "call-1")).decision
+
+    revision, memory = line.policy.engine.revision, line.memory
+    last = await decide(before(END))
     answer: Any = last
-    memory.remember(engine.revision, {**question, "now": before(END)}, answer, last["valid_until"])
+    memory.remember(revision, {**question, "now": before(END)}, answer, last["valid_until"])
 
     assert last["action"] == "admit"
-    assert memory.recall(engine.revision, {**question, "now": before(END)}) is answer
-    assert memory.recall(engine.revision, {**question, "now": END}) is None
-    assert engine.decide({**question, "now": END})["action"] == "reject"
+    assert memory.recall(revision, {**question, "now": before(END)}) is answer
+    assert memory.recall(revision, {**question, "now": END}) is None
+    assert (await decide(END))["action"] == "reject"
 
 
 async def test_ending_it_early_refuses_the_next_call(line: RequestLine) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from tallygate.domain.attribution.contract import Binding, Principal
 from tallygate.domain.attribution.ownership import Claims, Ownership
 from tallygate.domain.attribution.propagation import Trace
-from tallygate.domain.ledger.events import CallFacts, DecisionFacts, OwnershipFacts
+from tallygate.domain.ledger.events import CallFacts, DecisionFacts, Event, OwnershipFacts
 from tallygate.domain.policy.decision import Decision
 from tallygate.domain.policy.question import CallShape
 
@@ -141,4 +141,17 @@ def ownership_facts(ownership: Ownership, decision: Decision) -> OwnershipFacts:
             if name not in _KNOWN_FIELDS and name not in _CALL_FIELDS
         },
         sources={name: source.value for name, source in ownership.sources.items()},
+    )
+
+
+def kind_of_refusal(event: Event) -> tuple[object, ...]:
+    """Tell which refusals are the same: who was refused, on which route, for what."""
+    owner, call = event.ownership, event.call
+    return (
+        call.principal_team,
+        call.principal_key_hash,
+        owner.service,
+        owner.environment,
+        call.route,
+        tuple((v["code"], v["field"]) for v in event.decision.violations),
     )

@@ -27,6 +27,7 @@ from tallygate.application.facts import (
     CallRequest,
     call_facts,
     decision_facts,
+    kind_of_refusal,
     ownership_facts,
 )
 from tallygate.application.inputs_kept import InputsKept, asked_about
@@ -365,7 +366,8 @@ class RequestLine:
                 error_type=admission.refusal.code,
             ),
         )
-        if self.refusals.admit(_kind_of(admission), event, now_ns):
+        kind = (*kind_of_refusal(event), admission.refusal.code)
+        if self.refusals.admit(kind, event, now_ns):
             self._write_refusal(event)
 
     def _write_refusal(self, event: Event) -> None:
@@ -386,17 +388,3 @@ class RequestLine:
             writer_id=self.spool.writer_id,
             attempt=attempt,
         )
-
-
-def _kind_of(admission: Admission) -> tuple[object, ...]:
-    """Tell which refusals are the same: who was refused, on which route, for what."""
-    owner, call = admission.ownership, admission.call
-    return (
-        call.principal_team,
-        call.principal_key_hash,
-        owner.service,
-        owner.environment,
-        call.route,
-        tuple((v["code"], v["field"]) for v in admission.decision.violations),
-        admission.refusal.code if admission.refusal else None,
-    )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fakes.break_glass import a_night, glass
 from fakes.entries import NOON_NS
-from fakes.lines import a_line, a_request, clock_of, engine_of
+from fakes.lines import a_line, clock_of, decided, engine_of
 from tallygate.domain.policy.terms import OverrideTerm
 
 
@@ -13,9 +13,9 @@ def test_the_policy_is_told_what_is_activated_for_the_service() -> None:
     line.policy = replace(line.policy, break_glass=glass())
     line.activations = lambda: [a_night()]
 
-    line.admit(a_request())
+    decided(line)
     clock_of(line).go_on(seconds=8 * 3600)
-    line.admit(a_request())
+    decided(line)
 
     first, later = engine_of(line).questions
     assert [told["id"] for told in first["activations"]] == ["bg-support-outage"]
@@ -26,7 +26,7 @@ def test_what_the_policy_does_not_allow_is_not_told() -> None:
     line = a_line()
     line.activations = lambda: [a_night()]
 
-    line.admit(a_request())
+    decided(line)
 
     assert "activations" not in engine_of(line).questions[0]
 
