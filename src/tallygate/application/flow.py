@@ -85,6 +85,8 @@ class Admission:
     call: CallFacts
     ownership: OwnershipFacts
     decision: DecisionFacts
+    contract: Contract
+    """Of the policy that decided: what follows keeps to it, whatever is in force by then."""
     recorded: Mapping[str, Any] | None = None
     """What was asked about, of which the decision names the digest."""
     refusal: Refusal | None = None
@@ -142,6 +144,7 @@ class RequestLine:
             call=call_facts(request, ownership, binding),
             ownership=ownership_facts(ownership, decision),
             decision=facts,
+            contract=policy.contract,
             recorded=asked.recorded,
             refusal=refusal,
         )
@@ -163,6 +166,7 @@ class RequestLine:
             call=call_facts(request, unclaimed, binding),
             ownership=ownership_facts(unclaimed, decision),
             decision=facts,
+            contract=policy.contract,
             refusal=None if decision.admitted else unavailable(facts.decision_id),
         )
         if admission.refusal is not None:
@@ -187,6 +191,7 @@ class RequestLine:
             call=call_facts(request, ownership, binding),
             ownership=ownership_facts(ownership, answered.decision),
             decision=replace(facts, action=Action.ADMIT.value, mode_source=OBSERVED),
+            contract=policy.contract,
             recorded=asked.recorded,
         )
 
@@ -194,7 +199,7 @@ class RequestLine:
         """Write that a provider is about to be called; returns the event to settle."""
         event = self._event(EventKind.ATTEMPT, admission, attempt)
         # Under `refuse` a call is admitted while there is room, and nothing holds it back later.
-        owed = self.policy.contract.spool_full == "refuse"
+        owed = admission.contract.spool_full == "refuse"
         try:
             self._append(SpoolRecord(Stage.OPENED, event), owed=owed)
         except SpoolError:

@@ -175,7 +175,7 @@ class Calls:
             async with state.deciding:
                 if state.admission is None:
                     state.admission = await self._decide(state, data, call_type)
-            asking.strip_raw(data, self._line.policy.contract)
+            asking.strip_raw(data, state.admission.contract)
         if state.admission.refusal is not None:
             raise RefusedByPolicy(state.admission.refusal)
         if isinstance(data, dict):
