@@ -9,6 +9,7 @@ Every error that tallygate raises, as one tree. `code` is the metric label and t
     ├── RevisionUnreadable         the policies of a git revision cannot be had
     │   ├── RevisionUnknown        git knows no such revision
     │   └── RevisionWithoutPolicies  the folder is not in that commit
+    ├── PoliciesUnsettled          files under policies/ that change while they are read
     ├── EngineError                the policy engine itself
     │   ├── PolicyNotCompiled      policy.wasm does not belong to the Rego beside it
     │   ├── BundleNotSigned        a bundle for an OPA server that opa could not sign
@@ -109,6 +110,12 @@ class RecordedInputsInvalid(TallygateError):
     """A file of recorded calls that cannot be taken; the message names file and line."""
 
     code = "recorded_inputs_invalid"
+
+
+class PoliciesUnsettled(TallygateError):
+    """The policies folder does not hold still long enough to be read as a whole; try again."""
+
+    code = "policies_unsettled"
 
 
 class RevisionUnreadable(TallygateError):

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import orjson
 
+from tallygate.adapters.files.folder_content import files_below
 from tallygate.adapters.files.schemas import read_schema, schema_problems
 from tallygate.adapters.files.starter import starter_policies
 from tallygate.adapters.files.strict_yaml import Document, read_yaml
@@ -159,7 +160,7 @@ def _schema_path(folder: Path, name: str) -> Path:
 def _stray_data(folder: Path) -> list[Problem]:
     read = {folder / name / "data.yaml" for name in (*REQUIRED_DOCUMENTS, *OPTIONAL_DOCUMENTS)}
     missing = {path for path in read if not path.exists()}
-    stray = (path for name in _DATA_NAMES for path in folder.rglob(name) if path not in read)
+    stray = (path for path in files_below(folder) if path.name in _DATA_NAMES and path not in read)
     return [
         Problem(
             code="stray_data",
@@ -176,8 +177,8 @@ def _stray_data(folder: Path) -> list[Problem]:
 
 def _read_rego(folder: Path, problems: list[Problem]) -> dict[str, str]:
     sources: dict[str, str] = {}
-    for path in sorted(folder.rglob("*.rego")):
-        if path.name.endswith("_test.rego"):
+    for path in sorted(files_below(folder)):
+        if path.suffix != ".rego" or path.name.endswith("_test.rego"):
             continue
         try:
             with path.open(encoding="utf-8", newline="") as file:
