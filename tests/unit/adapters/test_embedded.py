@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -139,3 +142,36 @@ def test_a_closed_engine_gives_no_answer(wasm: bytes) -> None:
 
     with pytest.raises(EngineFailed):
         engine.decide({})
+
+
+def test_an_engine_that_was_replaced_answers_the_calls_that_still_hold_it(wasm: bytes) -> None:
+    engine = EmbeddedEngine(wasm, DATA, "r")
+    call = engine.decide
+    policy = engine._policy
+    del engine
+    gc.collect()
+
+    assert call({})["action"] == "reject"
+
+    del call
+    gc.collect()
+    deadline = time.monotonic() + 5
+    while not policy._closed:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_engines_that_nobody_holds_leave_no_thread_behind(wasm: bytes) -> None:
+    def tickers() -> int:
+        return sum("epoch" in thread.name for thread in threading.enumerate())
+
+    gc.collect()
+    time.sleep(0.1)
+    before = tickers()
+    for number in range(20):
+        EmbeddedEngine(wasm, DATA, f"r{number}").decide({})
+    gc.collect()
+    deadline = time.monotonic() + 5
+    while tickers() > before:
+        assert time.monotonic() < deadline, tickers()
+        time.sleep(0.01)

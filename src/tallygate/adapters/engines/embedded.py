@@ -11,7 +11,10 @@ Errors  EngineFailed names the kind of failure and nothing of the question or th
 
 from __future__ import annotations
 
+import _thread
+import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -32,7 +35,7 @@ _MAX_ANSWER_BYTES: Final = 1024 * 1024
 
 
 class EmbeddedEngine:
-    """Answers `tallygate/admission/decision` in process. Close it when another one replaces it."""
+    """Answers `tallygate/admission/decision` in process, until nobody holds it any more."""
 
     def __init__(
         self,
@@ -68,6 +71,8 @@ class EmbeddedEngine:
         except EngineFailed:
             self.close()
             raise
+        # Calls that began under this engine finish with it, so it closes when the last one lets go.
+        weakref.finalize(self, _close_apart, self._policy).atexit = False
 
     @property
     def revision(self) -> str:
@@ -101,6 +106,16 @@ class EmbeddedEngine:
     def close(self) -> None:
         """Free the instances; a question after this is EngineFailed. Idempotent."""
         self._policy.close()
+
+
+def _close_apart(policy: OpaWasmPolicy) -> None:
+    """
+    Close on a thread of its own: the garbage collector calls this, and may do so anywhere.
+
+    Also where opa-py-wasm holds the lock that closing takes; `threading` would wait for a start.
+    """
+    with suppress(RuntimeError):  # the interpreter is ending
+        _thread.start_new_thread(policy.close, ())
 
 
 def _order_of(item: Mapping[str, Any]) -> list[tuple[str, Any]]:

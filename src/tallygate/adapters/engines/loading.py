@@ -1,27 +1,37 @@
 """
-Loading the engine at start, and the last good bundle that start-up falls back to.
+From policies to an engine that answers, and the last good bundle that start-up falls back to.
 
-Shapes  The last good bundle is one file, so that it is replaced as a whole or not at all:
-        a zip of revision.json (with the digests of the others), data.json and policy.wasm.
+Shapes  A bundle on disk is one file, so that it is replaced as a whole or not at all: a zip of
+        revision.json (with the digests of the others), data.json and policy.wasm.
+Exact   What a judge finds wrong (a case that differs, a name that does not exist) refuses a bundle
+        as what cannot be loaded does. Only where a start has nothing else it is taken all the
+        same: the policy fails toward the violation, and a proxy that does not start serves nobody.
 Errors  The first reason why the folder cannot be used, when there is no last good bundle either.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import IO, Any, Final, Protocol
 
 import orjson
 
 from tallygate.adapters.engines.embedded import EmbeddedEngine
-from tallygate.adapters.engines.opa import compile_policy, find_opa, verify_compiled
+from tallygate.adapters.engines.opa import (
+    LOCK_NAME,
+    WASM_NAME,
+    compile_policy,
+    find_opa,
+    verify_compiled,
+)
 from tallygate.domain.kernel.digests import digest_of_bytes, digest_of_value
-from tallygate.errors import EngineError, PoliciesInvalid, PolicyNotCompiled
+from tallygate.errors import EngineError, PoliciesInvalid, PolicyNotCompiled, Problem
 
 LAST_GOOD_NAME: Final = "last-good.zip"
 
@@ -44,17 +54,6 @@ class Policies(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedEngine:
-    """An engine that answers, the data it answers from, and what the operator must hear."""
-
-    engine: EmbeddedEngine
-    data: Mapping[str, Any]
-    warnings: tuple[str, ...] = ()
-    is_last_good: bool = False
-    """True when the policies folder could not be used and an older bundle decides."""
-
-
-@dataclass(frozen=True, slots=True)
 class Bundle:
     """A compiled policy with its data, as it is kept on disk."""
 
@@ -63,58 +62,146 @@ class Bundle:
     wasm: bytes
 
 
-def load_engine(read: Callable[[], Policies], last_good: Path | None) -> LoadedEngine:
+@dataclass(frozen=True, slots=True)
+class ReadyBundle:
+    """A bundle that was loaded once and judged."""
+
+    bundle: Bundle
+    engine: EmbeddedEngine
+    problems: tuple[Problem, ...]
+    """Errors that a judge found; with any of them the bundle is not to be put in force."""
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedEngine:
+    """An engine that answers, the data it answers from, and what the operator must hear."""
+
+    engine: EmbeddedEngine
+    data: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+    is_last_good: bool = False
+    """True when the policies folder could not be used and an older bundle decides."""
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with the folder, whichever decides."""
+
+
+Judge = Callable[[Policies, EmbeddedEngine], Sequence[Problem]]
+
+
+def make_ready(policies: Policies, judge: Judge | None = None) -> ReadyBundle:
+    """Load and judge; raises PoliciesInvalid or EngineError where nothing can be loaded."""
+    wasm, warnings = _compiled(policies)
+    engine = EmbeddedEngine(wasm, policies.data, policies.revision)
+    found = judge(policies, engine) if judge is not None else ()
+    return ReadyBundle(
+        bundle=Bundle(policies.revision, policies.data, wasm),
+        engine=engine,
+        problems=tuple(problem for problem in found if problem.severity == "error"),
+        warnings=warnings,
+    )
+
+
+def load_engine(
+    read: Callable[[], Policies], last_good: Path | None, judge: Judge | None = None
+) -> LoadedEngine:
     """Load what `read` returns; where that fails, the bundle kept in the folder `last_good`."""
     try:
-        policies = read()
-        wasm, warnings = _compiled(policies)
-        engine = EmbeddedEngine(wasm, policies.data, policies.revision)
+        ready = make_ready(read(), judge)
     except (PoliciesInvalid, EngineError) as error:
         return _fall_back(error, last_good)
-    if last_good is not None:
+    warnings = ready.warnings
+    if ready.problems:
+        kept = read_last_good(last_good) if last_good is not None else None
+        if kept is not None and kept.revision != ready.bundle.revision:
+            ready.engine.close()
+            return _fall_back(PoliciesInvalid(ready.problems), last_good)
+        told = "; ".join(str(problem) for problem in ready.problems)
+        warnings = (*warnings, f"THE POLICY IN FORCE IS NOT AS IT SHOULD BE: {told}")
+    elif last_good is not None:
         try:
-            save_last_good(last_good, Bundle(policies.revision, policies.data, wasm))
+            save_last_good(last_good, ready.bundle)
         except OSError as error:
-            unkept = (
-                f"the last good policy could not be kept in {last_good} ({error.strerror}):"
-                " a start with broken policies would have nothing to fall back to."
-            )
-            warnings = (*warnings, unkept)
-    return LoadedEngine(engine, policies.data, warnings)
+            warnings = (*warnings, not_kept(last_good, error))
+    return LoadedEngine(ready.engine, ready.bundle.data, warnings, problems=ready.problems)
 
 
-def save_last_good(folder: Path, bundle: Bundle) -> None:
-    """Replace the kept bundle in one step; nothing is written when it is the same one."""
-    noted = _note_of(bundle)
-    target = folder / LAST_GOOD_NAME
-    if _kept_note(target) == noted:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{LAST_GOOD_NAME}.")
+def problems_of(error: PoliciesInvalid | EngineError, folder: Path) -> tuple[Problem, ...]:
+    """Say as problems why a folder cannot be used."""
+    if isinstance(error, PoliciesInvalid):
+        return error.problems
+    file = folder / (LOCK_NAME if isinstance(error, PolicyNotCompiled) else WASM_NAME)
+    return (Problem(code=error.code, message=str(error), file=str(file)),)
+
+
+def not_kept(folder: Path, error: OSError) -> str:
+    """Warn that a later start would have nothing to fall back to."""
+    return (
+        f"the last good policy could not be kept in {folder} ({error.strerror}):"
+        " a start with broken policies would have nothing to fall back to."
+    )
+
+
+def write_bundle(path: Path, bundle: Bundle) -> None:
+    """Write a bundle into a new file."""
+    with path.open("wb") as file:
+        _write(file, bundle)
+
+
+def read_bundle(path: Path) -> Bundle | None:
+    """Read a bundle file; None when there is none or it is not whole."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                archive.writestr("revision.json", orjson.dumps(noted))
-                archive.writestr("data.json", orjson.dumps(bundle.data))
-                archive.writestr("policy.wasm", bundle.wasm)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def read_last_good(folder: Path) -> Bundle | None:
-    """Read the kept bundle; None when there is none or it is not whole."""
-    try:
-        with zipfile.ZipFile(folder / LAST_GOOD_NAME) as archive:
+        with zipfile.ZipFile(path) as archive:
             noted = orjson.loads(archive.read("revision.json"))
             data = orjson.loads(archive.read("data.json"))
             bundle = Bundle(noted["revision"], data, archive.read("policy.wasm"))
     except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError):
         return None
     return bundle if noted == _note_of(bundle) else None
+
+
+def keep_as_last_good(folder: Path, bundle_file: Path) -> None:
+    """Replace the kept bundle with a file of that kind, in one step."""
+    _replace(folder, lambda file: _copy(bundle_file, file))
+
+
+def save_last_good(folder: Path, bundle: Bundle) -> None:
+    """Replace the kept bundle in one step; nothing is written when it is the same one."""
+    if _kept_note(folder / LAST_GOOD_NAME) == _note_of(bundle):
+        return
+    _replace(folder, lambda file: _write(file, bundle))
+
+
+def read_last_good(folder: Path) -> Bundle | None:
+    """Read the kept bundle; None when there is none or it is not whole."""
+    return read_bundle(folder / LAST_GOOD_NAME)
+
+
+def _replace(folder: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Write beside and rename, so that workers who do so at once leave one whole file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{LAST_GOOD_NAME}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(folder / LAST_GOOD_NAME)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _copy(source: Path, file: IO[bytes]) -> None:
+    with source.open("rb") as content:
+        shutil.copyfileobj(content, file)
+
+
+def _write(file: IO[bytes], bundle: Bundle) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("revision.json", orjson.dumps(_note_of(bundle)))
+        archive.writestr("data.json", orjson.dumps(bundle.data))
+        archive.writestr("policy.wasm", bundle.wasm)
 
 
 def _compiled(policies: Policies) -> tuple[bytes, tuple[str, ...]]:
@@ -137,7 +224,8 @@ def _fall_back(reason: PoliciesInvalid | EngineError, last_good: Path | None) ->
         f"THE POLICIES FOLDER IS NOT IN FORCE: the last good policy, revision {bundle.revision},"
         f" decides instead, because: {reason}"
     )
-    return LoadedEngine(engine, bundle.data, (warning,), is_last_good=True)
+    problems = problems_of(reason, Path())
+    return LoadedEngine(engine, bundle.data, (warning,), is_last_good=True, problems=problems)
 
 
 def _note_of(bundle: Bundle) -> dict[str, str]:
