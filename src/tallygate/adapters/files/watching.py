@@ -7,7 +7,8 @@ often as WATCHFILES_POLL_DELAY_MS says.
 
 Shapes  Watched are the folder and every folder below it; the folders that hold links which lead
         there or out of there (`policies -> releases/42`, `..data -> ..2026_…`); and the folder's
-        parent, because a watch on a folder that is replaced stays with the old one.
+        parent, because a watch on a folder that is replaced stays with the old one. What happens
+        beside is waited out apart: somebody's log there must not hold a reload up.
 Exact   It tells once all has been quiet for QUIET_S, or after LONGEST_S of going on. It also tells
         when it begins to watch, since nobody saw what came before, and where it polls once more a
         little later, since polling sees whole seconds only: compare contents.
@@ -32,6 +33,8 @@ log = logging.getLogger("tallygate.policies")
 
 QUIET_S: Final = 0.2
 LONGEST_S: Final = 3.0
+_SWAP_S: Final = 0.05
+"""A link is swapped in one step; there is no more to wait for."""
 _LOOK_S: Final = 0.5
 _LOOKS_AGAIN: Final = 3
 """More than a second of looks."""
@@ -47,20 +50,29 @@ class _Places:
     identities: frozenset[tuple[str, int, int]]
     inside: frozenset[str]
     """Folders in which everything matters."""
+    beside: frozenset[str]
+    """Folders in which only what is `named` does."""
     named: frozenset[str]
-    """What matters in the others."""
+
+    def is_one(self, path: str) -> bool:
+        return path in self.inside or path in self.named
 
     def has_part(self, path: str) -> bool:
-        return {path, path.rpartition("/")[0]} & self.inside != set() or path in self.named
+        return self.is_one(path) or path.rpartition("/")[0] in self.inside
 
 
 class FolderWatch:
-    """One thread that watches, from `start` to `stop`; `changed` is called on that thread."""
+    """
+    Watches from `start` to `stop`, on threads of its own, on which it calls `told`.
 
-    def __init__(self, folder: Path, changed: Callable[[], None]) -> None:
+    `told(True)` is a change; `told(False)` says that it begins to watch or looks once more.
+    """
+
+    def __init__(self, folder: Path, told: Callable[[bool], None]) -> None:
         self._folder = folder.absolute()
-        self._changed = changed
+        self._told = told
         self._stop = threading.Event()
+        self._round_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tallygate-watch", daemon=True)
         self.fault: str | None = None
         """Why nothing is watched just now."""
@@ -69,44 +81,67 @@ class FolderWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, which takes at most QUIET_S."""
+        """End the threads, which takes at most QUIET_S."""
         self._stop.set()
+        self._round_over.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=2 * QUIET_S)
+            self._thread.join(timeout=3 * QUIET_S)
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            try:
-                self._watch(_places_of(self._folder))
-            except OSError as error:  # a folder that has just gone, or no watches left
-                if self.fault is None:
-                    log.warning("policies_not_watched folder=%s error=%s", self._folder, error)
-                self.fault = str(error)
+            places, over = _places_of(self._folder), threading.Event()
+            self._round_over = over
+            rounds = [
+                threading.Thread(target=self._watch, args=(places, part, over), daemon=True)
+                for part in (places.beside, places.inside)
+                if part
+            ]
+            for each in rounds:
+                each.start()
+            if self._stop.is_set():
+                over.set()
+            for each in rounds:
+                each.join()
+            if self.fault is not None:
                 self._stop.wait(_PAUSE_S)
 
-    def _watch(self, places: _Places) -> None:
-        """Watch these places until they are others."""
+    def _watch(self, places: _Places, folders: frozenset[str], over: threading.Event) -> None:
+        """Watch some of the places until they are others."""
+        try:
+            self._watch_on(places, folders, over)
+        except OSError as error:  # a folder that has just gone, or no watches left
+            if self.fault is None:
+                log.warning("policies_not_watched folder=%s error=%s", self._folder, error)
+            self.fault = str(error)
+        finally:
+            over.set()
+
+    def _watch_on(self, places: _Places, folders: frozenset[str], over: threading.Event) -> None:
+        is_inside = folders is places.inside
         is_new, looks_left = True, 0
         for seen in watch(
-            *sorted(path for path, _, _ in places.identities),
+            *sorted(folders),
             watch_filter=None,
-            step=int(QUIET_S * 1000),
-            debounce=int(LONGEST_S * 1000),
+            step=int((QUIET_S if is_inside else _SWAP_S) * 1000),
+            debounce=int((LONGEST_S if is_inside else QUIET_S) * 1000),
             rust_timeout=int(_LOOK_S * 1000),
             yield_on_timeout=True,
-            stop_event=self._stop,
+            stop_event=over,
             recursive=False,
             raise_interrupt=False,
         ):
             self.fault = None
             is_change = any(places.has_part(path) for _, path in seen)
             looks_left -= 1
-            if is_new or is_change or looks_left == 0:
-                if looks_left != 0 and _is_polled():
-                    looks_left = _LOOKS_AGAIN
-                is_new = False
-                self._changed()
-            if is_change and _places_of(self._folder) != places:
+            if not (is_new or is_change or looks_left == 0):
+                continue
+            if looks_left != 0 and _is_polled():
+                looks_left = _LOOKS_AGAIN
+            is_new = False
+            self._told(is_change)
+            # A folder that was removed and made again may have its old inode, and no watch.
+            # Also when it is new: a folder made before the watch began would never be watched.
+            if any(places.is_one(path) for _, path in seen) or _places_of(self._folder) != places:
                 return
 
 
@@ -128,6 +163,7 @@ def _places_of(folder: Path) -> _Places:
     return _Places(
         identities=frozenset(_identified({*inside, *(place for place, _ in beside)})),
         inside=frozenset(map(str, inside)),
+        beside=frozenset(str(place) for place, _ in beside if place not in inside),
         named=frozenset(map(str, (*named, *(child for _, child in beside)))),
     )
 
