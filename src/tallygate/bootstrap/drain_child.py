@@ -21,8 +21,9 @@ log = logging.getLogger("tallygate.drain")
 LOCK_NAME: Final = "drain.lock"
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
-_INHERITED: Final = (
+INHERITED: Final = (
     "PATH",
+    "PYTHONPATH",
     "HOME",
     "LANG",
     "LC_ALL",
@@ -31,6 +32,7 @@ _INHERITED: Final = (
     "SSL_CERT_FILE",
     "VIRTUAL_ENV",
 )
+"""What a child gets of the proxy's environment: no provider's credentials are among it."""
 
 
 class DrainChild:
@@ -43,7 +45,7 @@ class DrainChild:
         self._environment = {
             # No provider credentials: the drain talks to the ledger only. The ledger's address may
             # hold a password, so it goes by the environment and not on the command line.
-            **{name: value for name in _INHERITED if (value := os.environ.get(name))},
+            **{name: value for name in INHERITED if (value := os.environ.get(name))},
             **{name: value for name, value in os.environ.items() if name.startswith("PG")},
             "TALLYGATE_SPOOL": str(spool_folder),
             "TALLYGATE_LEDGER_URL": ledger_url,

@@ -86,14 +86,15 @@ class LoadedEngine:
     """What is wrong with the folder, whichever decides."""
 
 
-Judge = Callable[[Policies, EmbeddedEngine], Sequence[Problem]]
+Judge = Callable[[EmbeddedEngine], Sequence[Problem]]
+"""Looks at policies that answer, for what speaks against them."""
 
 
 def make_ready(policies: Policies, judge: Judge | None = None) -> ReadyBundle:
     """Load and judge; raises PoliciesInvalid or EngineError where nothing can be loaded."""
     wasm, warnings = _compiled(policies)
     engine = EmbeddedEngine(wasm, policies.data, policies.revision)
-    found = judge(policies, engine) if judge is not None else ()
+    found = judge(engine) if judge is not None else ()
     return ReadyBundle(
         bundle=Bundle(policies.revision, policies.data, wasm),
         engine=engine,
@@ -106,19 +107,22 @@ def load_engine(
     read: Callable[[], Policies], last_good: Path | None, judge: Judge | None = None
 ) -> LoadedEngine:
     """Load what `read` returns; where that fails, the bundle kept in the folder `last_good`."""
+    folder = Path()
     try:
-        ready = make_ready(read(), judge)
+        policies = read()
+        folder = policies.folder
+        ready = make_ready(policies, judge)
     except (PoliciesInvalid, EngineError) as error:
-        return _fall_back(error, last_good)
+        return _fall_back(error, folder, last_good)
     warnings = ready.warnings
     if ready.problems:
         kept = read_last_good(last_good) if last_good is not None else None
         if kept is not None and kept.revision != ready.bundle.revision:
             ready.engine.close()
-            return _fall_back(PoliciesInvalid(ready.problems), last_good)
+            return _fall_back(PoliciesInvalid(ready.problems), folder, last_good)
         told = "; ".join(str(problem) for problem in ready.problems)
         warnings = (*warnings, f"THE POLICY IN FORCE IS NOT AS IT SHOULD BE: {told}")
-    elif last_good is not None:
+    if last_good is not None:
         try:
             save_last_good(last_good, ready.bundle)
         except OSError as error:
@@ -215,7 +219,9 @@ def _compiled(policies: Policies) -> tuple[bytes, tuple[str, ...]]:
         return wasm, (f"{error} It was compiled for this process only, with OPA {opa.version}.",)
 
 
-def _fall_back(reason: PoliciesInvalid | EngineError, last_good: Path | None) -> LoadedEngine:
+def _fall_back(
+    reason: PoliciesInvalid | EngineError, folder: Path, last_good: Path | None
+) -> LoadedEngine:
     bundle = read_last_good(last_good) if last_good is not None else None
     if bundle is None:
         raise reason
@@ -224,7 +230,7 @@ def _fall_back(reason: PoliciesInvalid | EngineError, last_good: Path | None) ->
         f"THE POLICIES FOLDER IS NOT IN FORCE: the last good policy, revision {bundle.revision},"
         f" decides instead, because: {reason}"
     )
-    problems = problems_of(reason, Path())
+    problems = problems_of(reason, folder)
     return LoadedEngine(engine, bundle.data, (warning,), is_last_good=True, problems=problems)
 
 
