@@ -76,6 +76,9 @@ class Settings(BaseSettings):
             )
         return url.rstrip("/")
 
+    reload: Literal["watch", "off"] = "watch"
+    """`off` where workers are restarted for each change, as with policies baked into an image."""
+
     def policies_folder(self, base: Path) -> Path:
         return self.policies or base / "policies"
 

@@ -7,6 +7,7 @@ one that holds now and one that does not.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,7 @@ def drain(proxy: RunningProxy, policies: Path) -> None:
         [sys.executable, "-m", "tallygate", "drain"],
         env={
             "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "TALLYGATE_STATE": str(proxy.state),
             "TALLYGATE_POLICIES": str(policies),
         },

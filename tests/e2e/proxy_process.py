@@ -24,7 +24,7 @@ from tallygate.standin.environment import STANDIN_KEY, provider_environment
 
 _POLL_S = 0.1
 _TAIL = 4000
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE")
+_KEPT = ("PATH", "PYTHONPATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE")
 """What a child gets of our own environment; keys and settings of the caller's are not among it."""
 
 PROXY_ENVIRONMENT: Mapping[str, str] = {

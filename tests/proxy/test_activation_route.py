@@ -23,9 +23,9 @@ from tallygate.proxy.activation_route import (
     END,
     PREFIX,
     activation_routes,
-    install_routes,
     let_keys_call,
 )
+from tallygate.proxy.own_routes import install_own_routes
 
 PATH = "/tallygate/overrides/bg-support-outage"
 WISH = {"reason": "the flag service is down", "ticket": "INC-7", "hours": 2}
@@ -46,7 +46,8 @@ class Served:
             raise AssertionError(anything, "a catch-all of LiteLLM's got the request")
 
         app.dependency_overrides[user_api_key_auth] = self._authenticated
-        install_routes(app, activation_routes(line, self.activations))
+        install_own_routes(app, [activation_routes(line, self.activations)])
+        let_keys_call()
         self.client = TestClient(app)
 
     async def _authenticated(self) -> UserAPIKeyAuth:

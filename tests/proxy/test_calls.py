@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -12,8 +11,8 @@ import pytest
 
 from fakes.engines import ADMIT, FakeServer
 from fakes.lines import REJECT, a_line, events_in
+from fakes.metrics import FakeMetrics
 from tallygate.domain.ledger.events import DecisionFacts
-from tallygate.domain.policy.terms import OverrideTerm
 from tallygate.proxy.calls import Calls
 from tallygate.proxy.journal import Journal
 from tallygate.proxy.refused import RefusedByPolicy
@@ -140,10 +139,11 @@ async def test_a_refusal_by_the_server_reaches_every_hook_of_the_call() -> None:
     assert len(events_in(line)) == 1
 
 
-class Counts:
+class Counts(FakeMetrics):
     """Keeps what it is told of decisions, or fails as a number that cannot be kept."""
 
     def __init__(self, *, fails: bool = False) -> None:
+        super().__init__()
         self.told: list[tuple[list[str], str | None]] = []
         self._fails = fails
 
@@ -151,9 +151,6 @@ class Counts:
         self.told.append(([each["override"] for each in decision.waived], service))
         if self._fails:
             raise OSError("no room")
-
-    def terms(self, terms: Iterable[OverrideTerm], at_ns: int) -> None:
-        raise AssertionError((list(terms), at_ns))
 
 
 WAIVED: Final = {"code": "ownership_missing", "field": "feature", "override": "ovr-1"}

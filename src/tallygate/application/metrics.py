@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from tallygate.application.reloading import InForce, Outcome
 from tallygate.domain.ledger.events import DecisionFacts
+from tallygate.domain.policy.terms import OverrideTerm
 
 
 class Metrics(Protocol):
@@ -13,6 +15,10 @@ class Metrics(Protocol):
 
     def decided(self, decision: DecisionFacts, service: str | None) -> None:
         """Count a governed call's decision; `service` is one that the registry knows, or None."""
+        ...
+
+    def terms(self, terms: Iterable[OverrideTerm], at_ns: int) -> None:
+        """Tell from when until when overrides and activations hold."""
         ...
 
     def policy_in_force(self, in_force: InForce) -> None: ...

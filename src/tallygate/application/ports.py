@@ -6,15 +6,14 @@ Each port has one contract suite in tests/contract, which every adapter and its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
-from tallygate.domain.ledger.events import DecisionFacts, Entry, SpoolRecord
+from tallygate.domain.ledger.events import Entry, SpoolRecord
 from tallygate.domain.policy.break_glass import Activation
-from tallygate.domain.policy.terms import OverrideTerm
 from tallygate.domain.pricing.rule_book import RuleBook
 
 
@@ -93,18 +92,6 @@ class Spool(Protocol):
 
     def close(self) -> None:
         """Sync, release the lock. Idempotent."""
-        ...
-
-
-class OverrideCounts(Protocol):
-    """Takes numbers about overrides; a call is never held up or failed by it."""
-
-    def decided(self, decision: DecisionFacts, service: str | None) -> None:
-        """Count a governed call's decision; `service` is one that the registry knows, or None."""
-        ...
-
-    def terms(self, terms: Iterable[OverrideTerm], at_ns: int) -> None:
-        """Tell from when until when overrides and activations hold."""
         ...
 
 

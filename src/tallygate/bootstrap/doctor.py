@@ -9,19 +9,17 @@ worker writes (`<state>/gates/`).
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from tallygate.adapters.engines.opa import find_opa
 from tallygate.adapters.engines.opa_server import PROBE, OpaServer
+from tallygate.adapters.files.folder_content import read_content
 from tallygate.adapters.files.policies import read_policies
 from tallygate.adapters.files.strict_yaml import read_yaml
 from tallygate.adapters.spool.folder import (
@@ -30,7 +28,6 @@ from tallygate.adapters.spool.folder import (
     lock_path,
     prepared_folder,
     sizes_in,
-    taken_lock,
     writers_in,
 )
 from tallygate.adapters.stores.opening import ledger_at
@@ -41,16 +38,27 @@ from tallygate.application.sealing import seals_behind_ns
 from tallygate.bootstrap.drain_child import LOCK_NAME
 from tallygate.bootstrap.gate import opa_server_of
 from tallygate.bootstrap.policies import check_folder
-from tallygate.errors import EngineError, LedgerError, PoliciesInvalid, SettingsInvalid, SpoolError
+from tallygate.bootstrap.workers import (
+    Worker,
+    behind_the_folder,
+    differing_revisions,
+    is_free,
+    published_workers,
+)
+from tallygate.errors import (
+    EngineError,
+    LedgerError,
+    PoliciesInvalid,
+    PoliciesUnsettled,
+    SettingsInvalid,
+    SpoolError,
+)
 from tallygate.settings import Settings
 
 HANDLER: Final = "tallygate.proxy.handler"
 _EPHEMERAL: Final = frozenset({"tmpfs", "ramfs", "overlay"})
 _MOST_PROBLEMS: Final = 5
 _NS_PER_MINUTE: Final = 60_000_000_000
-_GATE_KEYS: Final = frozenset(
-    {"pid", "writer_id", "litellm", "policy_revision", "uncounted_attempts", "findings"}
-)
 
 
 class State(StrEnum):
@@ -80,7 +88,9 @@ def examine(settings: Settings, base: Path, now: str) -> Iterator[Check]:
     yield from _opa_server(settings, base)
     yield from _spool(settings.spool_folder(base))
     yield from _ledger(settings.ledger(base))
-    yield from _gates(settings.state_folder(base) / "gates", settings.spool_folder(base))
+    yield from _gates(
+        settings.state_folder(base), settings.spool_folder(base), settings.policies_folder(base)
+    )
 
 
 def _config(base: Path) -> Iterator[Check]:
@@ -217,9 +227,9 @@ def _spool(folder: Path) -> Iterator[Check]:
             "Put it on a persistent volume: TALLYGATE_SPOOL.",
         )
     writers = writers_in(resolved)
-    gone = [writer for writer in writers if _is_free(lock_path(resolved, writer))]
+    gone = [writer for writer in writers if is_free(lock_path(resolved, writer))]
     waiting = sum(sizes_in(resolved).values())
-    drained = not _is_free(resolved / LOCK_NAME)
+    drained = not is_free(resolved / LOCK_NAME)
     found = f"{folder}: {len(writers) - len(gone)} proxies write, {waiting} bytes held"
     yield Check("spool", State.OK, found)
     if drained:
@@ -234,17 +244,6 @@ def _spool(folder: Path) -> Iterator[Check]:
         )
     else:
         yield Check("drain", State.OK, "not running; nothing waits")
-
-
-def _is_free(path: Path) -> bool:
-    try:
-        handle = taken_lock(path)
-    except OSError:
-        return True
-    if handle is None:
-        return False
-    os.close(handle)
-    return True
 
 
 def _ledger(url: str) -> Iterator[Check]:
@@ -276,48 +275,50 @@ def _ledger(url: str) -> Iterator[Check]:
             yield Check("seals", State.PROBLEM, waits, remedy)
 
 
-def _gates(folder: Path, spool: Path) -> Iterator[Check]:
-    revisions: set[str] = set()
-    files = sorted(folder.glob("*.json")) if folder.is_dir() else []
-    for file in files:
-        gate = _gate_in(file)
-        if gate is None:
+def _gates(state: Path, spool: Path, policies: Path) -> Iterator[Check]:
+    workers = published_workers(state, spool)
+    for worker in workers:
+        if not worker.is_alive:
+            ended = f"worker {worker.pid} ended without shutting down"
+            yield Check("gate", State.NOTE, ended)
             continue
-        # Not by its pid, which another process may have got since: a writer holds its lock.
-        if _is_free(lock_path(spool, gate["writer_id"])):
-            yield Check("gate", State.NOTE, f"worker {gate['pid']} ended without shutting down")
-            continue
-        revisions.add(gate["policy_revision"])
-        if (failure := (gate.get("opa_server") or {}).get("failure")) is not None:
-            yield Check("gate", State.PROBLEM, f"worker {gate['pid']}: {failure}")
-        missing = [finding for finding in gate["findings"] if not finding["ok"]]
+        if (failure := (worker.said.get("opa_server") or {}).get("failure")) is not None:
+            yield Check("gate", State.PROBLEM, f"worker {worker.pid}: {failure}")
+        missing = [finding for finding in worker.said["findings"] if not finding["ok"]]
         for finding in missing:
+            lost = f"worker {worker.pid}: {finding['name']}: {finding['lost']}"
+            yield Check("gate", State.WARNING, lost)
+        for warning in worker.policy.get("warnings", ()):
+            yield Check("gate", State.WARNING, f"worker {worker.pid}: {warning}")
+        if worker.said["uncounted_attempts"]:
+            uncounted = f"worker {worker.pid}: {worker.said['uncounted_attempts']} attempts"
             yield Check(
-                "gate", State.WARNING, f"worker {gate['pid']}: {finding['name']}: {finding['lost']}"
+                "gate", State.PROBLEM, f"{uncounted} not counted", "Make room for the spool."
             )
-        if gate["uncounted_attempts"]:
-            uncounted = f"worker {gate['pid']}: {gate['uncounted_attempts']} attempts not counted"
-            yield Check("gate", State.PROBLEM, uncounted, "Make room for the spool.")
         if not missing:
-            found = f"worker {gate['pid']} on LiteLLM {gate['litellm']}: all it relies on is there"
+            release = worker.said["litellm"]
+            found = f"worker {worker.pid} on LiteLLM {release}: all it relies on is there"
             yield Check("gate", State.OK, found)
-    if len(revisions) > 1:
-        yield Check(
-            "gate",
-            State.PROBLEM,
-            f"workers decide by {len(revisions)} different policy revisions",
-            "Restart the proxy.",
-        )
-    if not files:
+    yield from _agreement(workers, policies)
+    if not workers:
         yield Check("gate", State.NOTE, "no proxy with tallygate runs with this state folder")
 
 
-def _gate_in(file: Path) -> dict[str, Any] | None:
-    """Read what a worker wrote; None for what no worker of this release has written."""
-    try:
-        gate = orjson.loads(file.read_bytes())
-    except (OSError, orjson.JSONDecodeError):
-        return None
-    if not isinstance(gate, dict) or not gate.keys() >= _GATE_KEYS:
-        return None
-    return gate
+def _agreement(workers: Sequence[Worker], policies: Path) -> Iterator[Check]:
+    """Compare what the workers decide by with each other and with the folder."""
+    content = None
+    if any(worker.is_alive and worker.policy for worker in workers):
+        try:
+            content = read_content(policies.absolute())
+        except PoliciesUnsettled as error:
+            yield Check("gate", State.NOTE, str(error))
+    now_ns = time.time_ns()
+    found_of_each = (
+        found
+        for worker in workers
+        if worker.is_alive
+        for found in behind_the_folder(worker, content, now_ns)
+    )
+    for found in (*found_of_each, *differing_revisions(workers, now_ns)):
+        state = State.NOTE if found.is_passing else State.PROBLEM
+        yield Check("gate", state, found.found, found.remedy)

@@ -10,21 +10,22 @@ import hashlib
 import hmac
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from tallygate.adapters.engines.loading import load_engine
+from tallygate.adapters.engines.embedded import EmbeddedEngine
 from tallygate.adapters.engines.opa_server import OpaServer
 from tallygate.adapters.files.activations import ActivationFolder
-from tallygate.adapters.files.policies import read_policies
 from tallygate.adapters.spool.writer import SegmentSpool
-from tallygate.adapters.telemetry.override_metrics import (
-    OverrideMetrics,
-    override_metrics_of_process,
-)
+from tallygate.adapters.telemetry.metrics import metrics_of_process
 from tallygate.application.flow import PolicyInForce, RequestLine
+from tallygate.application.metrics import Metrics
+from tallygate.application.reloading import InForce, Refused, Reloading
 from tallygate.bootstrap.drain_child import DrainChild
+from tallygate.bootstrap.policy_reading import StartingPolicy, read_at_start
+from tallygate.bootstrap.reloading import PolicyReloader, ReloadParts
 from tallygate.domain.attribution.contract import contract_from_data, registry_from_data
 from tallygate.domain.attribution.ownership import Hasher
 from tallygate.domain.kernel.ids import uuid7
@@ -51,10 +52,15 @@ class GateParts:
     line: RequestLine
     drain: DrainChild | None
     state_folder: Path
+    spool_folder: Path
+    policies_folder: Path
+    policy: Reloading
+    """What decides, what was refused, and what the operator must hear of it."""
+    reloader: PolicyReloader | None
+    metrics: Metrics
     warnings: tuple[str, ...]
-    """What the operator must hear, in whole sentences."""
+    """What the operator must hear at start, in whole sentences."""
     activations: ActivationFolder
-    override_metrics: OverrideMetrics
 
 
 def build_gate(settings: Settings, base: Path) -> GateParts:
@@ -63,15 +69,9 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
     policies_folder = settings.policies_folder(base).absolute()
     state_folder = settings.state_folder(base).absolute()
     spool_folder = settings.spool_folder(base).absolute()
-    loaded = load_engine(lambda: read_policies(policies_folder), state_folder / "policies")
-    policy = PolicyInForce(
-        engine=loaded.engine,
-        contract=contract_from_data(loaded.data["contract"]),
-        registry=registry_from_data(loaded.data["registry"]),
-        is_remembered=True,
-        break_glass=break_glass_from_data(loaded.data),
-        terms=terms_from_data(loaded.data),
-    )
+    started_ns = clock.now_ns()
+    starting = read_at_start(policies_folder, state_folder / "policies", started_ns)
+    policy = policy_of(starting.loaded.engine, starting.loaded.data)
     server = opa_server_of(settings)
     spool = SegmentSpool(
         spool_folder,
@@ -98,14 +98,61 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
             policies_folder=policies_folder,
             log_file=state_folder / "drain.log",
         )
-    return GateParts(
-        line,
-        drain,
-        state_folder,
-        (*loaded.warnings, *_hash_warning(policy, hasher)),
-        activations,
-        override_metrics_of_process(),
+    metrics = metrics_of_process()
+    state = _state_of(starting, started_ns)
+    unfit = _hash_warning(policy, hasher)
+    state.warn(*unfit)
+    metrics.policy_in_force(state.in_force)
+    metrics.policies_refused(is_refused=state.refused is not None)
+    parts = ReloadParts(
+        folder=policies_folder,
+        last_good=state_folder / "policies",
+        line=line,
+        state=state,
+        metrics=metrics,
+        build=policy_of,
+        warn_about=lambda policy: _hash_warning(policy, hasher),
     )
+    return GateParts(
+        line=line,
+        drain=drain,
+        state_folder=state_folder,
+        spool_folder=spool_folder,
+        policies_folder=policies_folder,
+        policy=state,
+        reloader=PolicyReloader(parts) if settings.reload == "watch" else None,
+        metrics=metrics,
+        warnings=(*starting.loaded.warnings, *unfit),
+        activations=activations,
+    )
+
+
+def policy_of(engine: EmbeddedEngine, data: Mapping[str, Any]) -> PolicyInForce:
+    """Make what decides of an engine and the data that it answers from."""
+    return PolicyInForce(
+        engine=engine,
+        contract=contract_from_data(data["contract"]),
+        registry=registry_from_data(data["registry"]),
+        is_remembered=True,
+        break_glass=break_glass_from_data(data),
+        terms=terms_from_data(data),
+    )
+
+
+def _state_of(starting: StartingPolicy, now_ns: int) -> Reloading:
+    loaded, reading = starting.loaded, starting.reading
+    in_force = InForce(
+        revision=loaded.engine.revision,
+        content="" if loaded.is_last_good else reading.content,
+        loaded_at_ns=now_ns,
+        is_last_good=loaded.is_last_good,
+        # That it fell back is told with what is refused, and is over when that is mended.
+        warnings=() if loaded.is_last_good else loaded.warnings,
+    )
+    if not loaded.is_last_good:
+        return Reloading(in_force)
+    refused = Refused(content=reading.content, at_ns=now_ns, problems=reading.problems)
+    return Reloading(in_force, refused)
 
 
 def new_id() -> str:

@@ -17,7 +17,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from litellm.proxy._types import LiteLLMRoutes
@@ -39,11 +39,11 @@ from tallygate.errors import (
     SpoolError,
     TallygateError,
 )
+from tallygate.proxy.own_routes import PREFIX
 from tallygate.proxy.principals import principal_of
 
 log = logging.getLogger("tallygate.proxy")
 
-PREFIX: Final = "/tallygate"
 ACTIVATE: Final = "/overrides/{override_id}/activate"
 END: Final = "/overrides/{override_id}/end"
 _ACTIVATING: Final[Mapping[str, type]] = {"reason": str, "ticket": str, "hours": int}
@@ -96,15 +96,6 @@ def activation_routes(line: RequestLine, activations: Activations) -> APIRouter:
         return await _answered("break_glass_ended", done)
 
     return router
-
-
-def install_routes(app: FastAPI, router: APIRouter) -> None:
-    """Serve the routes before any of LiteLLM's that would take the same paths."""
-    routes = app.router.routes
-    before = len(routes)
-    app.include_router(router, prefix=PREFIX)
-    routes[:] = [*routes[before:], *routes[:before]]
-    let_keys_call()
 
 
 def let_keys_call() -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from tallygate.application.deciding import UNAVAILABLE
 from tallygate.application.facts import CallRequest
 from tallygate.application.flow import Admission, RequestLine
-from tallygate.application.ports import OverrideCounts
+from tallygate.application.metrics import Metrics
 from tallygate.domain.attribution import onward
 from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.attribution.ownership import Claims
@@ -54,12 +54,10 @@ _MESSAGES: Final = "/v1/messages"
 class Calls:
     """All calls of this process: opened by the tap, decided once, accounted by the journal."""
 
-    def __init__(
-        self, line: RequestLine, journal: Journal, override_counts: OverrideCounts | None = None
-    ) -> None:
+    def __init__(self, line: RequestLine, journal: Journal, metrics: Metrics | None = None) -> None:
         self._line = line
-        self._override_counts = override_counts
         self._journal = journal
+        self._metrics = metrics
         self._is_blind = False
         self._retries = ClientRetries()
 
@@ -216,19 +214,19 @@ class Calls:
             log.error("admission_failed error=%s", type(error).__name__)  # noqa: TRY400 - no text of it
             admission = self._line.admit_blind(request)
         self._say_if_blind(admission)
-        self._count_overrides(admission)
+        self._count(admission)
         return admission
 
-    def _count_overrides(self, admission: Admission) -> None:
-        if self._override_counts is None:
+    def _count(self, admission: Admission) -> None:
+        if self._metrics is None:
             return
         service = admission.ownership.service
         is_known = service in self._line.policy.registry.services
         try:
-            self._override_counts.decided(admission.decision, service if is_known else None)
+            self._metrics.decided(admission.decision, service if is_known else None)
         except Exception as error:  # noqa: BLE001 - a number that cannot be kept fails no call
-            self._override_counts = None
-            log.error("metrics_stopped error=%s", type(error).__name__)  # noqa: TRY400 - no text of it
+            self._metrics = None
+            log.error("metrics_stopped error=%s", type(error).__name__)  # noqa: TRY400 - once, without its text
 
     def _say_if_blind(self, admission: Admission) -> None:
         """Log the moment at which the policy stops answering, and the one at which it is back."""

@@ -21,11 +21,12 @@ from litellm.proxy import proxy_server
 from litellm.proxy.auth.user_api_key_auth import user_api_key_auth
 
 from tallygate.bootstrap.gate import GateParts, build_gate
-from tallygate.proxy.activation_route import activation_routes, install_routes
+from tallygate.proxy.activation_route import activation_routes, let_keys_call
 from tallygate.proxy.auth import wrap_authentication
 from tallygate.proxy.calls import Calls
 from tallygate.proxy.gate import _PROXY_Gate, report
 from tallygate.proxy.journal import Journal
+from tallygate.proxy.own_routes import install_own_routes, monitoring_router
 from tallygate.proxy.releases import findings_about, look_at_litellm
 from tallygate.proxy.selfcheck import Finding, SelfCheck
 from tallygate.proxy.sending import watch_sends
@@ -45,16 +46,15 @@ def install_gate() -> _PROXY_Gate:
     base = _config_folder()
     parts = build_gate(settings, base)
     journal = Journal(parts.line, settings.settle_grace_s)
-    calls = Calls(parts.line, journal, parts.override_metrics)
+    calls = Calls(parts.line, journal, parts.metrics)
     gate = _PROXY_Gate(calls)
     server = ServerCheck(parts.line)
-    check = SelfCheck(parts.state_folder, parts.line, server)
+    check = SelfCheck(parts, server)
     installed = _Installed(parts, journal, gate, check, server)
-    check.note(*_install_hooks(calls, journal, gate, installed, parts))
+    check.note(*_install_hooks(calls, journal, gate, installed))
     check.note(*_look_around())
     for warning in parts.warnings:
         log.warning("%s", warning)
-        check.note(Finding("policies", ok=False, lost=warning))
     installed.start()
     return gate
 
@@ -70,7 +70,7 @@ class _Installed:
         check: SelfCheck,
         server: ServerCheck,
     ) -> None:
-        self._parts = parts
+        self.parts = parts
         self._journal = journal
         self._gate = gate
         self._check = check
@@ -81,23 +81,28 @@ class _Installed:
         self._task = asyncio.get_running_loop().create_task(
             self._keep_house(), name="tallygate-housekeeping"
         )
+        if self.parts.reloader is not None:
+            self.parts.reloader.start()
 
     async def close(self) -> None:
         """Let late hooks finish, then write all that is known and let the spool go."""
         if self._task is not None:
             self._task.cancel()
+        if self.parts.reloader is not None:
+            await self.parts.reloader.close()
         for _ in range(int(_DRAIN_AT_END_S / 0.05)):
             if self._journal.lingering == 0:
                 break
             await asyncio.sleep(0.05)
         try:
             self._journal.sweep(at_end=True)
-            self._parts.line.write_held_refusals(at_end=True)
+            self.parts.line.write_held_refusals(at_end=True)
         except Exception as error:  # noqa: BLE001 - the spool is closed whatever happens
             report("close", error)
-        self._parts.line.spool.close()
-        if self._parts.line.server is not None:
-            await self._parts.line.server.close()
+        self.parts.line.spool.close()
+        self.parts.metrics.close()
+        if self.parts.line.server is not None:
+            await self.parts.line.server.close()
         self._check.remove()
 
     async def _keep_house(self) -> None:
@@ -108,23 +113,24 @@ class _Installed:
                     self._check.note(*_order_of_callbacks(self._gate))
                     is_noted = True
                 self._journal.sweep()
-                self._parts.line.write_held_refusals()
-                self._tell_terms()
-                if self._parts.drain is not None:
-                    self._parts.drain.keep_alive()
+                self.parts.line.write_held_refusals()
+                self._tell_numbers()
+                if self.parts.drain is not None:
+                    self.parts.drain.keep_alive()
                 await self._server.look()
                 self._check.write_if_changed()
             except Exception as error:  # noqa: BLE001 - housekeeping must go on
                 report("housekeeping", error)
             await asyncio.sleep(_HOUSEKEEPING_S)
 
-    def _tell_terms(self) -> None:
-        line = self._parts.line
-        self._parts.override_metrics.terms(line.terms_now(), line.clock.now_ns())
+    def _tell_numbers(self) -> None:
+        line, metrics = self.parts.line, self.parts.metrics
+        metrics.terms(line.terms_now(), line.clock.now_ns())
+        metrics.uncounted(line.uncounted)
 
 
 def _install_hooks(
-    calls: Calls, journal: Journal, gate: _PROXY_Gate, installed: _Installed, parts: GateParts
+    calls: Calls, journal: Journal, gate: _PROXY_Gate, installed: _Installed
 ) -> list[Finding]:
     steps: tuple[tuple[str, str, Callable[[], None]], ...] = (
         ("middleware_stack", "no call is governed or accounted", lambda: _install_tap(calls)),
@@ -144,11 +150,9 @@ def _install_hooks(
             lambda: _install_sends(journal),
         ),
         (
-            "routes",
-            "break-glass cannot be activated over HTTP",
-            lambda: install_routes(
-                proxy_server.app, activation_routes(parts.line, parts.activations)
-            ),
+            "own_routes",
+            "/tallygate/health, /tallygate/metrics and break-glass are not served",
+            lambda: _install_routes(installed),
         ),
         (
             # LiteLLM fills this list on the first SDK call only.
@@ -179,6 +183,13 @@ def _install_tap(calls: Calls) -> None:
 def _install_auth(calls: Calls) -> None:
     wrapped = wrap_authentication(user_api_key_auth, calls)
     proxy_server.app.dependency_overrides[user_api_key_auth] = wrapped
+
+
+def _install_routes(installed: _Installed) -> None:
+    parts = installed.parts
+    break_glass = activation_routes(parts.line, parts.activations)
+    install_own_routes(proxy_server.app, [monitoring_router(parts), break_glass])
+    let_keys_call()
 
 
 def _install_shutdown(installed: _Installed) -> None:

@@ -2,24 +2,28 @@
 What the gate found out about its proxy, written to a file that `tallygate doctor` reads.
 
 Doctor never imports LiteLLM: it reads `<state>/gates/<writer id>.json`, one file per worker, which
-the worker removes when it shuts down and which a killed one leaves behind.
+the worker removes when it shuts down and which a killed one leaves behind. Each worker publishes
+there which policy decides in it, so that they can be compared with each other and with the folder.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-from tallygate.application.flow import RequestLine
+from tallygate.application.reloading import Refused
+from tallygate.bootstrap.gate import GateParts
 from tallygate.proxy.server_check import ServerCheck
 
 log = logging.getLogger("tallygate.proxy")
+
+_SHOWN: Final = 20
+"""Problems of a refused folder that are published; the log and `policy check` have them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,10 @@ class Finding:
 class SelfCheck:
     """Collects findings and keeps the worker's file up to date."""
 
-    def __init__(self, state_folder: Path, line: RequestLine, server: ServerCheck) -> None:
-        self._file = state_folder / "gates" / f"{line.spool.writer_id}.json"
-        self._line = line
+    def __init__(self, parts: GateParts, server: ServerCheck) -> None:
+        self._line = parts.line
+        self._file = parts.state_folder / "gates" / f"{self._line.spool.writer_id}.json"
+        self._policy, self._reloader = parts.policy, parts.reloader
         self._server = server
         self._findings: list[Finding] = []
         self._written: dict[str, Any] = {}
@@ -73,4 +78,20 @@ class SelfCheck:
             "opa_server": self._server.content(),
             "uncounted_attempts": self._line.uncounted,
             "findings": [asdict(finding) for finding in self._findings],
+            "policy": self._policy_now(),
         }
+
+    def _policy_now(self) -> dict[str, Any]:
+        in_force, refused = self._policy.in_force, self._policy.refused
+        return {
+            **asdict(in_force),
+            "refused": None if refused is None else _shown(refused),
+            "failure": self._policy.failure,
+            "watched": self._reloader is not None,
+            "watch_fault": self._reloader.fault if self._reloader is not None else None,
+        }
+
+
+def _shown(refused: Refused) -> dict[str, Any]:
+    shown = asdict(replace(refused, problems=refused.problems[:_SHOWN]))
+    return {**shown, "problem_count": len(refused.problems)}

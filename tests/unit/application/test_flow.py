@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fakes.contracts import HASHED, a_contract, a_registry, hashed
+from fakes.contracts import HASHED, hashed
 from fakes.engines import ADMIT, FakeEngine
 from fakes.entries import an_attempt, an_outcome
 from fakes.lines import (
@@ -303,36 +303,6 @@ def test_another_question_and_another_revision_are_asked() -> None:
 
     assert decided(line).decision.policy_revision == "sha256:newer"
     assert len(newer.questions) == 1
-
-
-def test_a_call_is_decided_by_one_policy_though_another_comes_into_force_meanwhile() -> None:
-    def answer(_: Mapping[str, Any]) -> Mapping[str, Any]:
-        line.policy = PolicyInForce(
-            FakeEngine(revision="sha256:newer"), a_contract(spool_full="pass"), a_registry(), False
-        )
-        return ADMIT
-
-    line = a_line(answer, spool=FakeSpool(FakeSpoolFolder(limit=0)))
-
-    first, second = line.admit(a_request()), line.admit(a_request())
-
-    assert first.decision.policy_revision == "sha256:fake"
-    assert first.refusal is not None
-    assert first.refusal.code == "spool_full"
-    assert (second.decision.policy_revision, second.refusal) == ("sha256:newer", None)
-
-
-def test_what_a_call_was_promised_holds_under_the_policy_that_admitted_it() -> None:
-    spool = FakeSpool(FakeSpoolFolder(limit=1))
-    line = a_line(spool=spool, contract={"spool_full": "refuse"})
-    admission = line.admit(a_request())
-    line.policy = PolicyInForce(FakeEngine(), a_contract(spool_full="pass"), a_registry(), False)
-
-    for _ in range(2):
-        line.open(admission, an_attempt())
-
-    assert stages_in(line) == ["opened", "opened"]
-    assert line.uncounted == 0
 
 
 def test_an_engine_that_must_be_asked_every_time_is() -> None:

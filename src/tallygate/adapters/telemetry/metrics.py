@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -33,8 +33,10 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from tallygate.adapters.telemetry.override_metrics import OverrideMetrics
 from tallygate.application.reloading import InForce, Outcome
 from tallygate.domain.ledger.events import DecisionFacts
+from tallygate.domain.policy.terms import OverrideTerm
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 OTHER: Final = "other"
@@ -101,6 +103,7 @@ class PrometheusMetrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._overrides = OverrideMetrics(registry, is_shared=self._is_shared)
         for outcome in Outcome:
             self._reloads.labels(outcome.value)
         # Looking a label up costs more than counting, and there are few combinations.
@@ -108,8 +111,10 @@ class PrometheusMetrics:
         self._revision = ""
 
     def decided(self, decision: DecisionFacts, service: str | None) -> None:
+        shown = service or OTHER
+        self._overrides.decided(decision, shown)
         self._counter_of(
-            service or OTHER,
+            shown,
             decision.mode,
             decision.action,
             decision.would_action,
@@ -118,6 +123,9 @@ class PrometheusMetrics:
         self._seconds.observe(decision.latency_us / 1e6)
         if decision.status == _UNAVAILABLE:
             self._unavailable.inc()
+
+    def terms(self, terms: Iterable[OverrideTerm], at_ns: int) -> None:
+        self._overrides.terms(terms, at_ns)
 
     def policy_in_force(self, in_force: InForce) -> None:
         if self._revision not in ("", in_force.revision):

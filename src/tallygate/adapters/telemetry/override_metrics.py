@@ -7,31 +7,23 @@ Exact   Labels are bounded: services that the registry knows, and ids of the pol
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
 from typing import Final
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from tallygate.domain.ledger.events import DecisionFacts
 from tallygate.domain.policy.decision import Action
 from tallygate.domain.policy.terms import OverrideTerm
 
-OTHER: Final = "other"
-"""Stands for a service that the registry does not know: anybody may write anything there."""
 _DAY_NS: Final = 86_400_000_000_000
 
 
 class OverrideMetrics:
-    """The metrics of overrides of this process."""
+    """The part of the process's metrics that is about overrides."""
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-        if shared:
-            Path(shared).mkdir(parents=True, exist_ok=True)
-        self._is_shared = bool(shared)
+    def __init__(self, registry: CollectorRegistry, *, is_shared: bool) -> None:
+        self._is_shared = is_shared
         self._calls = Counter(
             "tallygate_override_calls",
             "Governed calls that passed with something waived, by what waived it.",
@@ -47,11 +39,11 @@ class OverrideMetrics:
         )
         self._shown: set[tuple[str, str]] = set()
 
-    def decided(self, decision: DecisionFacts, service: str | None) -> None:
-        """Count a call; `service` is one that the registry knows, or None."""
+    def decided(self, decision: DecisionFacts, service: str) -> None:
+        """Count a call; `service` is one that the registry knows, or stands for all others."""
         if decision.waived and decision.action != Action.REJECT.value:
             for override in sorted({each["override"] for each in decision.waived}):
-                self._calls.labels(service or OTHER, override).inc()
+                self._calls.labels(service, override).inc()
 
     def terms(self, terms: Iterable[OverrideTerm], at_ns: int) -> None:
         """Say how long each holds that has begun; what is not among them any more is left out."""
@@ -68,9 +60,3 @@ class OverrideMetrics:
             else:
                 self._days.remove(*labels)
         self._shown = set(shown)
-
-
-@cache
-def override_metrics_of_process() -> OverrideMetrics:
-    """Return the one set that a process may register."""
-    return OverrideMetrics()

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fakes.entries import NOON_NS, SECOND_NS, a_decision
-from tallygate.adapters.telemetry.override_metrics import OverrideMetrics
+from tallygate.adapters.telemetry.metrics import PrometheusMetrics
 from tallygate.domain.policy.terms import OverrideTerm
 
 DAY_NS = 86_400 * SECOND_NS
@@ -21,8 +21,8 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def metrics(registry: CollectorRegistry) -> OverrideMetrics:
-    return OverrideMetrics(registry)
+def metrics(registry: CollectorRegistry) -> PrometheusMetrics:
+    return PrometheusMetrics(registry)
 
 
 def waived(*overrides: str, field: str = "feature") -> tuple[dict[str, str], ...]:
@@ -40,7 +40,7 @@ def days(registry: CollectorRegistry, override: str = "ovr-1") -> float | None:
 
 
 def test_a_call_counts_once_for_each_override_that_it_passed_on(
-    metrics: OverrideMetrics, registry: CollectorRegistry
+    metrics: PrometheusMetrics, registry: CollectorRegistry
 ) -> None:
     twice = waived("ovr-1", "bg-1") + waived("ovr-1", field="workflow_id")
 
@@ -53,7 +53,7 @@ def test_a_call_counts_once_for_each_override_that_it_passed_on(
 
 
 def test_a_call_that_was_refused_all_the_same_passed_on_nothing(
-    metrics: OverrideMetrics, registry: CollectorRegistry
+    metrics: PrometheusMetrics, registry: CollectorRegistry
 ) -> None:
     metrics.decided(a_decision(action="reject", waived=waived("ovr-1")), "chat")
 
@@ -61,7 +61,7 @@ def test_a_call_that_was_refused_all_the_same_passed_on_nothing(
 
 
 def test_a_service_that_nobody_registered_is_no_label(
-    metrics: OverrideMetrics, registry: CollectorRegistry
+    metrics: PrometheusMetrics, registry: CollectorRegistry
 ) -> None:
     metrics.decided(a_decision(waived=waived("ovr-1")), None)
 
@@ -79,7 +79,7 @@ def test_a_service_that_nobody_registered_is_no_label(
     ],
 )
 def test_days_left_run_down_to_nothing(
-    metrics: OverrideMetrics, registry: CollectorRegistry, at_ns: int, expected: float | None
+    metrics: PrometheusMetrics, registry: CollectorRegistry, at_ns: int, expected: float | None
 ) -> None:
     metrics.terms([TERM], at_ns)
 
@@ -87,7 +87,7 @@ def test_days_left_run_down_to_nothing(
 
 
 def test_what_is_gone_from_the_policy_is_gone_from_the_metric(
-    metrics: OverrideMetrics, registry: CollectorRegistry
+    metrics: PrometheusMetrics, registry: CollectorRegistry
 ) -> None:
     metrics.terms([TERM], NOON_NS)
     metrics.terms([], NOON_NS + SECOND_NS)
@@ -99,10 +99,10 @@ SHARED = """
 import os
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
-from tallygate.adapters.telemetry.override_metrics import override_metrics_of_process
+from tallygate.adapters.telemetry.metrics import metrics_of_process
 from tallygate.domain.policy.terms import OverrideTerm
-metrics = override_metrics_of_process()
-assert metrics is override_metrics_of_process()
+metrics = metrics_of_process()
+assert metrics is metrics_of_process()
 metrics.terms([OverrideTerm("ovr-1", "chat", 0, 2 * 86_400_000_000_000)], 0)
 metrics.terms([], 1)
 whole = CollectorRegistry()
