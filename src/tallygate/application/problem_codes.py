@@ -178,6 +178,22 @@ PROBLEM_CODES: Final[dict[str, tuple[str, str]]] = {
     ),
     "self_approved": ("Approved by who asked", "Requester and approver are two people."),
     "not_an_approver": ("Approved by somebody who may not", "roles/data.yaml lists who may."),
+    # The rollout plan
+    "on_two_stages": (
+        "A service on two stages",
+        "A service is on one stage; `tallygate rollout promote` moves it.",
+    ),
+    "gate_out_of_reach": (
+        "A gate that no service can pass",
+        "The stage is shorter than the days that its gate asks for.",
+    ),
+    "observed_too_briefly": (
+        "Too few days of observation",
+        "A fortnight shows two weekly rhythms before anything is enforced.",
+    ),
+    "review_not_asked": ("No weekly review", "Enforcement is held to a review each week."),
+    "review_to_come": ("A review that is still to come", "Only a review that was held counts."),
+    "unknown_role": ("A role that nobody holds", "roles/data.yaml lists the roles."),
     # Against the base revision
     "id_removed": (
         "An id that is gone",

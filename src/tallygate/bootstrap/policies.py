@@ -25,7 +25,7 @@ from tallygate.adapters.files.policies import (
 )
 from tallygate.adapters.files.rate_history import edited_rates
 from tallygate.adapters.files.revisions import branched_at, copied_at
-from tallygate.adapters.files.rollout_plans import read_plan
+from tallygate.adapters.files.rollout_plans import PLAN, read_plan
 from tallygate.adapters.files.rule_books import check_rule_books
 from tallygate.adapters.files.starter import starter_policies
 from tallygate.adapters.files.strict_yaml import Document
@@ -58,6 +58,7 @@ def check_folder(
         check.problems.extend(_at(folder, problem) for problem in check_rule_books(folder))
         documents, problems = _data_problems(folder, now)
         check.problems.extend(problems)
+        check.problems.extend(_plan_problems(folder, documents, now))
         if base is not None:
             _compare(folder, base, now, documents, check)
         if ask_opa and all(problem.code != "schema_invalid" for problem in problems):
@@ -68,7 +69,6 @@ def check_folder(
         check.problems.extend(error.problems)
     else:
         check.revision = policies.revision
-        check.problems.extend(_plan_problems(policies, now))
         _run_cases(policies, check, told=any(p.severity == "error" for p in problems))
     check.settle()
     return check
@@ -77,7 +77,7 @@ def check_folder(
 def _files_of(folder: Path) -> Iterator[str]:
     for name in (*REQUIRED_DOCUMENTS, *OPTIONAL_DOCUMENTS):
         yield str(folder / name / "data.yaml")
-    for pattern in ("rates/**/*.yaml", "**/*.rego", "cases/*/decision.json"):
+    for pattern in (PLAN.as_posix(), "rates/**/*.yaml", "**/*.rego", "cases/*/decision.json"):
         yield from sorted(str(path) for path in folder.glob(pattern))
     yield str(folder / "policy.lock")
 
@@ -105,6 +105,16 @@ def _data_problems(folder: Path, now: str) -> tuple[Mapping[str, Document], list
             if (problem.file, problem.line, problem.column) not in places
         )
     return documents, problems
+
+
+def _plan_problems(folder: Path, documents: Mapping[str, Document], now: str) -> Iterator[Problem]:
+    try:
+        plan = read_plan(folder)
+    except PoliciesInvalid as error:
+        yield from error.problems
+        return
+    if plan is not None and {*REQUIRED_DOCUMENTS} <= documents.keys():
+        yield from check_plan({**documents, DOCUMENT: plan}, now)
 
 
 def _compare(
@@ -154,22 +164,12 @@ def _run_cases(policies: PolicySet, check: FolderCheck, *, told: bool) -> None:
             return
         for case in cases:
             check.cases_run += 1
-            check.problems.extend(differences(engine, case))
+            check.problems.extend(_differences(engine, case))
     except PoliciesInvalid as error:
         if not any(problem.code == "rego_invalid" for problem in check.problems):
             check.problems.extend(error.problems)
     except EngineError as error:
         check.untold = f"the cases were not run: {error}"
-
-
-def _plan_problems(policies: PolicySet, now: str) -> Iterator[Problem]:
-    try:
-        plan = read_plan(policies.folder)
-    except PoliciesInvalid as error:
-        yield from error.problems
-        return
-    if plan is not None:
-        yield from check_plan({**policies.documents, DOCUMENT: plan}, now)
 
 
 def _usable_wasm(policies: PolicySet, check: FolderCheck) -> bytes:
@@ -186,8 +186,7 @@ def _usable_wasm(policies: PolicySet, check: FolderCheck) -> bytes:
         return compile_policy(policies.rego, opa, policies.folder)
 
 
-def differences(engine: EmbeddedEngine, case: PolicyCase) -> Iterator[Problem]:
-    """Ask a case's question; each part of the decision that is another one is a problem."""
+def _differences(engine: EmbeddedEngine, case: PolicyCase) -> Iterator[Problem]:
     try:
         answer = engine.decide(case.question)
     except EngineFailed as error:
