@@ -164,7 +164,7 @@ def _run_cases(policies: PolicySet, check: FolderCheck, *, told: bool) -> None:
             return
         for case in cases:
             check.cases_run += 1
-            check.problems.extend(_differences(engine, case))
+            check.problems.extend(differences(engine, case))
     except PoliciesInvalid as error:
         if not any(problem.code == "rego_invalid" for problem in check.problems):
             check.problems.extend(error.problems)
@@ -186,7 +186,8 @@ def _usable_wasm(policies: PolicySet, check: FolderCheck) -> bytes:
         return compile_policy(policies.rego, opa, policies.folder)
 
 
-def _differences(engine: EmbeddedEngine, case: PolicyCase) -> Iterator[Problem]:
+def differences(engine: EmbeddedEngine, case: PolicyCase) -> Iterator[Problem]:
+    """Ask a case's question; each part of the decision that is another one is a problem."""
     try:
         answer = engine.decide(case.question)
     except EngineFailed as error:
