@@ -110,7 +110,7 @@ def test_each_fault_in_the_plans_form_is_named_with_its_line(tmp_path: Path) -> 
 
     shown = [str(problem) for problem in invalid.value.problems]
     assert [problem.line for problem in invalid.value.problems] == [8, 9, 14, 21]
-    assert "fourteen stands here; expected a integer" in shown[0]
+    assert "fourteen stands here; expected a whole number" in shown[0]
     assert "Percent, 0 to 100" in shown[1]
     assert "Did you mean min_token_coverage?" in shown[2]
 
