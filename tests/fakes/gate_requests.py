@@ -21,6 +21,7 @@ from tallygate.domain.attribution.contract import (
 from tallygate.domain.attribution.ownership import Claims
 from tallygate.domain.attribution.propagation import Trace
 from tallygate.domain.kernel.instants import ns_from_text
+from tallygate.domain.policy.break_glass import Activation, break_glass_from_data
 from tallygate.domain.policy.pattern_samples import sample_of
 from tallygate.domain.policy.question import CallShape
 
@@ -35,12 +36,30 @@ def line_over(
             contract_from_data(policies.data["contract"]),
             registry_from_data(policies.data["registry"]),
             is_remembered=False,
+            break_glass=break_glass_from_data(policies.data),
         ),
         spool=FakeSpool(),
         clock=FakeClock(ns_from_text(question["now"])),
         new_id=FakeIds(),
         hasher=hashed,
+        activations=lambda: activations_of(question),
     )
+
+
+def activations_of(question: Mapping[str, Any]) -> list[Activation]:
+    """Return what somebody must have activated for the gate to ask this."""
+    return [
+        Activation(
+            override_id=told["id"],
+            role="incident-commander",
+            activated_by="a" * 64,
+            reason="needed by the tests",
+            ticket="T-1",
+            from_ns=ns_from_text(told["from"]),
+            until_ns=ns_from_text(told["until"]),
+        )
+        for told in question.get("activations", ())
+    ]
 
 
 def request_of(

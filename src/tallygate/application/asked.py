@@ -35,8 +35,8 @@ class Asked:
     bucket: int
     call_bucket: int
     now: str
-    activations: Mapping[str, str]
-    """Of break-glass: the entry's id to the instant at which it ends."""
+    activations: Mapping[str, tuple[str, str]]
+    """Of break-glass: the entry's id to the instants at which it begins and ends."""
     principal: Path | None
     """The principal's entry in the registry; None where nothing binds it."""
     binding: Binding | None
@@ -166,10 +166,10 @@ def _names(value: object) -> frozenset[str]:
     return frozenset(name for name in names if isinstance(name, str))
 
 
-def _activations(value: object) -> Iterator[tuple[str, str]]:
+def _activations(value: object) -> Iterator[tuple[str, tuple[str, str]]]:
     for entry in value if isinstance(value, list) else ():
         if isinstance(entry, dict):
-            yield str(entry.get("id")), str(entry.get("until"))
+            yield str(entry.get("id")), (str(entry.get("from")), str(entry.get("until")))
 
 
 def _place_in_share(value: object) -> int:

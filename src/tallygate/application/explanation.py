@@ -259,8 +259,14 @@ def _validity(asked: Asked, decision: Mapping[str, Any], places: Places, rules: 
         for document, path in _instants(asked, paying, places)
         if places.at(document, *path) == until
     ]
-    if until in asked.activations.values():
-        sentence = "An activation of break-glass ends then."
+    taken = [name for name, instants in asked.activations.items() if until in instants]
+    if taken:
+        entries += [
+            places.entry("break_glass", (name,))
+            for name in taken
+            if places.at("break_glass", name) is not None
+        ]
+        sentence = "An activation of break-glass begins or ends then."
         return Part("valid_until", until, sentence, tuple(entries), rules.named("until"))
     if not entries:
         entries = [
@@ -276,6 +282,8 @@ def _instants(asked: Asked, paying: str, places: Places) -> Iterator[tuple[str, 
     for override in places.mapping("overrides", asked.service):
         yield "overrides", (asked.service, override, "starts_at")
         yield "overrides", (asked.service, override, "expires_at")
+    for entry in asked.activations:
+        yield "break_glass", (entry, "expires_at")
     for service in asked.services_in_question():
         for index, _ in enumerate(places.items("registry", "services", service, "schedule")):
             yield "registry", ("services", service, "schedule", index, "from")

@@ -17,9 +17,11 @@ from tallygate.application.facts import AskedAbout, CallRequest, unaccepted_fiel
 from tallygate.domain.attribution.contract import Contract, FieldKind, Registry
 from tallygate.domain.attribution.ownership import Ownership
 from tallygate.domain.ledger.events import DecisionFacts, SpoolRecord, Stage
+from tallygate.domain.policy.break_glass import entries_among
 from tallygate.domain.policy.decision import Decision
 from tallygate.domain.policy.question import call_bucket_of
 from tallygate.domain.policy.recorded_input import (
+    ACTIVATIONS,
     IS_OBSERVED,
     IS_OWN,
     digest_of_input,
@@ -58,6 +60,8 @@ def asked_about(
         recorded[IS_OWN] = True
     if is_observed:
         recorded[IS_OBSERVED] = True
+    if taken := entries_among(each.override for each in decision.waived):
+        recorded[ACTIVATIONS] = taken
     bucket = call_bucket_of(request.call_id)
     try:
         return AskedAbout(bucket, digest_of_input(recorded), recorded)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from tallygate.domain.attribution.contract import Contract, FieldKind, FieldSpec, Registry
 from tallygate.domain.kernel.instants import text_from_ns
+from tallygate.domain.policy.break_glass import entries_among, told_again
 from tallygate.domain.policy.question import OTHER_GROUP, bucket_of, call_bucket_of
 
 _PARTS: Final = ("action", "would_action", "mode", "mode_source", "violations", "waived", "notices")
@@ -85,7 +86,9 @@ def _question_of(row: Mapping[str, Any], contract: Contract, registry: Registry)
             claims[name] = values[name] or _NOT_KEPT
     key = row["principal_key_hash"]
     group = registry.model_groups.get(row["model_group"] or row["request_model"] or "", OTHER_GROUP)
+    taken = entries_among(item["override"] for item in row["waived"])
     return {
+        **({"activations": told_again(taken)} if taken else {}),
         "call": {
             "route": row["route"],
             "call_type": row["call_type"],

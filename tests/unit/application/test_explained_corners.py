@@ -24,7 +24,7 @@ POLICIES = starter_policies()
 CASES = {case.name: case.question for case in read_cases(POLICIES)}
 TEXTS = {
     name: (POLICIES / name / "data.yaml").read_text()
-    for name in ("contract", "registry", "overrides", "roles")
+    for name in ("contract", "registry", "overrides", "roles", "break_glass")
 }
 UNTOLD = Rules((), are_those_that_fired=False, told_by="nobody")
 Edit = tuple[str, str, str]
@@ -235,7 +235,39 @@ def test_the_end_of_an_activation_is_said_to_be_one(world: Callable[..., World])
 
     validity = explain(question, decision, there.places, UNTOLD).validity
 
-    assert validity.sentence == "An activation of break-glass ends then."
+    assert validity.sentence == "An activation of break-glass begins or ends then."
+    assert validity.entries == ()
+
+
+@pytest.mark.parametrize(
+    ("case", "where"),
+    [
+        pytest.param("break-glass-before-it-starts", "bg-support-outage", id="it begins"),
+        pytest.param("break-glass-active", "bg-support-outage", id="it ends"),
+    ],
+)
+def test_an_activation_is_traced_to_the_entry_that_allows_it(
+    world: Callable[..., World], case: str, where: str
+) -> None:
+    there, question = world(), asked(case)
+
+    explanation = explain(question, there.decide(question, there.data), there.places, UNTOLD)
+
+    assert [entry.where for entry in explanation.validity.entries] == [where]
+
+
+def test_the_expiry_of_an_activated_entry_is_traced_to_its_line(
+    world: Callable[..., World],
+) -> None:
+    there, question = world(), asked("break-glass-active")
+    expiry = "2027-06-30T00:00:00Z"
+    decision = {**there.decide(question, there.data), "valid_until": expiry}
+
+    explanation = explain(question, decision, there.places, UNTOLD)
+
+    assert [entry.where for entry in explanation.validity.entries] == [
+        "bg-support-outage.expires_at"
+    ]
 
 
 BY_SERVICE = (

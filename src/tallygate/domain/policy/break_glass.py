@@ -25,6 +25,9 @@ DEFAULT_MAX_HOURS: Final = 24
 """Where the contract's `overrides.max_break_glass_hours` says nothing."""
 NS_PER_HOUR: Final = 3600 * NS_PER_SECOND
 _CLOSE: Final = 3
+_PREFIX: Final = "bg-"
+"""How the schema has every id of an entry begin, and no other override's."""
+_EVER: Final = {"from": "0001-01-01T00:00:00Z", "until": "9999-12-31T23:59:59Z"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +133,20 @@ class BreakGlass:
 
 
 NO_BREAK_GLASS: Final = BreakGlass()
+
+
+def entries_among(overrides: Iterable[str]) -> list[str]:
+    """Return the ids of break-glass entries among those of whatever excused a call."""
+    return sorted({each for each in overrides if each.startswith(_PREFIX)})
+
+
+def told_again(entries: Iterable[str]) -> list[dict[str, str]]:
+    """
+    Tell the policy of activations that excused a call, to ask about that call again.
+
+    That they were on is what is known of them; what they excuse is the policy's to say.
+    """
+    return [{"id": each, **_EVER} for each in entries]
 
 
 def break_glass_from_data(data: Mapping[str, Any]) -> BreakGlass:

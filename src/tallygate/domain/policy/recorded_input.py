@@ -5,7 +5,8 @@ From it the question can be built under any revision: what the registry binds or
 out, and models stand in place of their group, because those follow from the revision that answers.
 
 Shapes  A JSON object: `call`, `claims`, `sources`, `shapes`, `conflicts`, `malformed`, `principal`;
-        `bucket` where it does not follow from the claims; `is_own` and `is_observed` where true.
+        `bucket` where it does not follow from the claims; `is_own` and `is_observed` where true;
+        `activations`, the ids of break-glass entries that excused it.
 Exact   A value that was not accepted, and a model that the registry does not list, stand as `?`
         and 8 hex digits. Many texts share them, so they prove nobody's; yet a name that another
         registry knows is found again. Text that begins with `?` itself gets one more.
@@ -36,6 +37,7 @@ from tallygate.domain.attribution.ownership import (
 )
 from tallygate.domain.attribution.propagation import Trace
 from tallygate.domain.kernel.digests import digest_of_value
+from tallygate.domain.policy.break_glass import told_again
 from tallygate.domain.policy.question import (
     OTHER_GROUP,
     CallShape,
@@ -48,6 +50,8 @@ IS_OWN: Final = "is_own"
 """Set where LiteLLM made the call on its own account."""
 IS_OBSERVED: Final = "is_observed"
 """Set where the call could not be refused, whatever the policy said."""
+ACTIVATIONS: Final = "activations"
+"""Set where somebody had activated what excused the call: a fact of that day, as `now` is."""
 
 _MARK: Final = "?"
 _HEX_DIGITS: Final = 8
@@ -142,6 +146,8 @@ def question_from_recorded(
     )
     if "bucket" in recorded and not untold.isdisjoint(_BUCKETED):
         question["bucket"] = recorded["bucket"]
+    if ACTIVATIONS in recorded:
+        question[ACTIVATIONS] = told_again(recorded[ACTIVATIONS])
     if call_bucket is None:
         return question
     return with_call_bucket(question, call_bucket, asking, contract, registry)
