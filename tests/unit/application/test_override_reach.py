@@ -103,7 +103,7 @@ def test_a_code_that_cannot_occur_on_any_of_the_fields_is_a_warning() -> None:
 def test_what_has_expired_may_stay_as_it_was() -> None:
     found = check(now="2027-06-01T00:00:00Z", overrides=overriding("[tenant_id_hash]"))
 
-    assert codes(found) == ["override_expired"]
+    assert codes(found) == ["override_expired", "break_glass_expired"]
 
 
 @pytest.mark.parametrize(
