@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from tallygate.application.policy_review import Path, Review, list_of, mapping_of
-
-_CODE: Final = "canary_unused"
 
 
 def review_canaries(review: Review) -> None:
@@ -20,7 +18,7 @@ def review_canaries(review: Review) -> None:
                 review.say(
                     "registry",
                     (*path, "schedule", index, "canary"),
-                    _CODE,
+                    "canary_unused",
                     "the step is report_only, so there is nothing to share.",
                     "Remove it, or make the step enforce.",
                     "warning",
@@ -43,7 +41,7 @@ def _by_environment(review: Review, path: Path, entry: Mapping[str, Any]) -> Non
             review.say(
                 "registry",
                 (*path, name),
-                _CODE,
+                "canary_unused",
                 "the service's modes enforce nothing there, so there is nothing to share.",
                 "A canary counts for `modes`; a step of the schedule takes one of its own.",
                 "warning",

@@ -56,6 +56,10 @@ PROBLEM_CODES: Final[dict[str, tuple[str, str]]] = {
         ),
     ),
     "schema_invalid": ("A schema that is none", "The file under schemas/ is not a JSON Schema."),
+    "data_unfit": (
+        "Data that the gate cannot use",
+        "Every rule is kept and the gate still cannot read it; please report this.",
+    ),
     # Rego and what it is compiled to
     "rego_invalid": (
         "Rego that OPA refuses",
@@ -152,6 +156,10 @@ PROBLEM_CODES: Final[dict[str, tuple[str, str]]] = {
     "never_waived": ("A code that is never waived", "A conflict would let one team bill another."),
     "override_never": ("An override that never holds", "It ends before it starts."),
     "override_too_long": ("An override that holds too long", "The contract bounds its days."),
+    "canary_unused": (
+        "A canary that shares nothing",
+        "A canary is a share of the calls that are enforced; nothing is enforced there.",
+    ),
     "override_expired": ("An expired override", "It excuses nothing any more."),
     "no_override_limit": (
         "Overrides without a longest term",
@@ -177,6 +185,18 @@ PROBLEM_CODES: Final[dict[str, tuple[str, str]]] = {
         "Both excuse the same violation at the same time, so ending one of them ends nothing.",
     ),
     "self_approved": ("Approved by who asked", "Requester and approver are two people."),
+    "break_glass_expired": (
+        "An expired break-glass entry",
+        "It can no longer be activated.",
+    ),
+    "break_glass_too_long": (
+        "A break-glass entry for too many hours",
+        "The contract's overrides.max_break_glass_hours says how long one activation may last.",
+    ),
+    "role_without_holders": (
+        "A role that nobody holds",
+        "roles/data.yaml lists under `holders` which LiteLLM teams and keys hold a role.",
+    ),
     "not_an_approver": ("Approved by somebody who may not", "roles/data.yaml lists who may."),
     # The rollout plan
     "on_two_stages": (

@@ -90,14 +90,6 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
         server=server,
         activations=activations.current,
     )
-    drain = None
-    if settings.drain == "child":
-        drain = DrainChild(
-            spool_folder=spool_folder,
-            ledger_url=settings.ledger(base),
-            policies_folder=policies_folder,
-            log_file=state_folder / "drain.log",
-        )
     metrics = metrics_of_process()
     state = _state_of(starting, started_ns)
     unfit = _hash_warning(policy, hasher)
@@ -115,7 +107,7 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
     )
     return GateParts(
         line=line,
-        drain=drain,
+        drain=_drain_of(settings, base, policies_folder),
         state_folder=state_folder,
         spool_folder=spool_folder,
         policies_folder=policies_folder,
@@ -124,6 +116,17 @@ def build_gate(settings: Settings, base: Path) -> GateParts:
         metrics=metrics,
         warnings=(*starting.loaded.warnings, *unfit),
         activations=activations,
+    )
+
+
+def _drain_of(settings: Settings, base: Path, policies_folder: Path) -> DrainChild | None:
+    if settings.drain != "child":
+        return None
+    return DrainChild(
+        spool_folder=settings.spool_folder(base).absolute(),
+        ledger_url=settings.ledger(base),
+        policies_folder=policies_folder,
+        log_file=settings.state_folder(base).absolute() / "drain.log",
     )
 
 

@@ -37,6 +37,8 @@ from tallygate.application.reloading import Reading
 from tallygate.bootstrap.policies import differences
 from tallygate.domain.attribution.contract import contract_from_data, registry_from_data
 from tallygate.domain.kernel.instants import text_from_ns
+from tallygate.domain.policy.break_glass import break_glass_from_data
+from tallygate.domain.policy.terms import terms_from_data
 from tallygate.errors import EngineError, PoliciesInvalid, PoliciesUnsettled, Problem
 
 MODULE: Final = "tallygate.bootstrap.policy_reading"
@@ -139,13 +141,15 @@ class _Copy:
         try:
             contract_from_data(self._policies.data["contract"])
             registry_from_data(self._policies.data["registry"])
+            break_glass_from_data(self._policies.data)
+            terms_from_data(self._policies.data)
             if not any(problem.severity == "error" for problem in problems):
                 for case in read_cases(self._place):  # else they differ by what is named already
                     problems.extend(differences(engine, case))
         except PoliciesInvalid as error:
             problems.extend(error.problems)
         except Exception as error:  # noqa: BLE001 - data that passed every rule, and yet
-            told = f"the gate cannot take the contract or the registry ({type(error).__name__})."
+            told = f"the gate cannot use what the files say ({type(error).__name__})."
             problems.append(Problem(code="data_unfit", message=told, file=str(self._place)))
         return self._shown(problems)
 

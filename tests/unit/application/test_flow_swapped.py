@@ -8,7 +8,7 @@ from typing import Any
 from fakes.contracts import a_contract, a_registry
 from fakes.engines import ADMIT, FakeEngine
 from fakes.entries import an_attempt
-from fakes.lines import a_line, a_request, stages_in
+from fakes.lines import a_line, decided, stages_in
 from fakes.spool import FakeSpool, FakeSpoolFolder
 from tallygate.application.flow import PolicyInForce
 
@@ -22,7 +22,7 @@ def test_a_call_is_decided_by_one_policy_though_another_comes_into_force_meanwhi
 
     line = a_line(answer, spool=FakeSpool(FakeSpoolFolder(limit=0)))
 
-    first, second = line.admit(a_request()), line.admit(a_request())
+    first, second = decided(line), decided(line)
 
     assert first.decision.policy_revision == "sha256:fake"
     assert first.refusal is not None
@@ -33,7 +33,7 @@ def test_a_call_is_decided_by_one_policy_though_another_comes_into_force_meanwhi
 def test_what_a_call_was_promised_holds_under_the_policy_that_admitted_it() -> None:
     spool = FakeSpool(FakeSpoolFolder(limit=1))
     line = a_line(spool=spool, contract={"spool_full": "refuse"})
-    admission = line.admit(a_request())
+    admission = decided(line)
     line.policy = PolicyInForce(FakeEngine(), a_contract(spool_full="pass"), a_registry(), False)
 
     for _ in range(2):

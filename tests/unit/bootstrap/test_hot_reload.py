@@ -121,7 +121,7 @@ async def test_a_changed_folder_is_put_in_force_and_kept_for_the_next_start(tmp_
         assert worker.state.in_force.revision == expected
         assert worker.metrics.revisions == [expected]
         assert worker.metrics.looks == {"loaded": 1}
-        assert worker.line.admit(a_request()).decision.policy_revision == expected
+        assert (await worker.line.admit(a_request())).decision.policy_revision == expected
 
 
 async def test_a_touch_reloads_nothing(tmp_path: Path) -> None:
