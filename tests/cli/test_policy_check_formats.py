@@ -226,3 +226,13 @@ def test_a_key_that_was_pasted_where_its_hash_belongs_is_not_repeated(folder: Pa
         assert result.exit_code == 1
         assert secret not in result.output
     assert "sk-... does not match" in check(folder).output
+
+
+def test_a_live_service_of_a_retired_team_is_an_error_of_the_pull_request(folder: Path) -> None:
+    ended = REGISTRY.replace('contact: "#support"', 'retired_at: "2026-03-01T00:00:00Z"')
+    (folder / "registry" / "data.yaml").write_text(ended)
+
+    result = check(folder)
+
+    assert result.exit_code == 1
+    assert "[error: retired_owner]" in result.stdout

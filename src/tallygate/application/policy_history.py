@@ -17,7 +17,7 @@ from tallygate.errors import Problem
 
 _REGISTERS: Final = ("teams", "services", "environments", "features")
 _APPROVAL: Final = ("ticket", "approved_by", "requested_by")
-_SCOPE: Final = ("codes", "fields", "environments")
+_SCOPE: Final = ("services", "codes", "fields", "environments")
 
 
 def compare_with_base(
@@ -29,8 +29,7 @@ def compare_with_base(
     if "registry" in documents:
         for part in _parts(registry):
             _ids(review, part, _inside(registry, part))
-    if "overrides" in documents:
-        _overrides(review, mapping_of(base.get("overrides")))
+    _permissions(review, base)
     if "contract" in documents and "contract" in base:
         _contract(review, base["contract"])
     return tuple(review.problems)
@@ -158,32 +157,40 @@ def _name(entry: object) -> str:
     return str(mapping_of(entry).get("name"))
 
 
-def _overrides(review: Review, before: Mapping[str, Any]) -> None:
-    for service, _ in review.entries("overrides"):
-        for name, new in review.entries("overrides", service):
-            old = mapping_of(mapping_of(before.get(service)).get(name))
-            if not old or any(old.get(part) != new.get(part) for part in _APPROVAL):
-                continue
-            _extended(review, (service, name), old, new)
-            _widened(review, (service, name), old, new)
+def _permissions(review: Review, before: Mapping[str, Any]) -> None:
+    """Compare overrides, by service and id, and entries of break-glass, by id."""
+    pairs: list[tuple[str, Path, object]] = [
+        ("overrides", (service, name), _inside(before, ("overrides", service)).get(name))
+        for service, _ in review.entries("overrides")
+        for name, _ in review.entries("overrides", service)
+    ]
+    pairs.extend(
+        ("break_glass", (name,), _inside(before, ("break_glass",)).get(name))
+        for name, _ in review.entries("break_glass")
+    )
+    for document, path, was in pairs:
+        old, new = mapping_of(was), mapping_of(review.at(document, *path))
+        if old and all(old.get(part) == new.get(part) for part in _APPROVAL):
+            _extended(review, document, path, old)
+            _widened(review, document, path, old)
 
 
-def _extended(review: Review, path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    was, now_is = old.get("expires_at"), new.get("expires_at")
+def _extended(review: Review, document: str, path: Path, old: Mapping[str, Any]) -> None:
+    was, now_is = old.get("expires_at"), review.at(document, *path, "expires_at")
     if isinstance(was, str) and isinstance(now_is, str) and now_is > was:
         review.say(
-            "overrides",
+            document,
             (*path, "expires_at"),
             "override_extended",
             f"it ended at {was} and ends at {now_is} now, on the same ticket and approval.",
-            "Ask for a new override, which begins when this one ends.",
+            "Ask for a new one, which begins when this one ends.",
             "warning",
         )
 
 
-def _widened(review: Review, path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def _widened(review: Review, document: str, path: Path, old: Mapping[str, Any]) -> None:
     for part in _SCOPE:
-        was, now_is = list_of(old.get(part)), list_of(new.get(part))
+        was, now_is = list_of(old.get(part)), list_of(review.at(document, *path, part))
         # Without environments it holds in all of them.
         opened = part == "environments" and bool(was) and not now_is
         added = (
@@ -192,11 +199,11 @@ def _widened(review: Review, path: Path, old: Mapping[str, Any], new: Mapping[st
         if opened or added:
             what = ", ".join(str(one) for one in added) or "every environment"
             review.say(
-                "overrides",
+                document,
                 (*path, part),
                 "override_widened",
                 f"it excuses more than was approved: {what}.",
-                "Ask for an override of its own, with its own ticket.",
+                "Ask for one of its own, with its own ticket.",
                 "warning",
             )
 

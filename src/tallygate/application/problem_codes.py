@@ -103,6 +103,10 @@ PROBLEM_CODES: Final[dict[str, tuple[str, str]]] = {
             " or retire it."
         ),
     ),
+    "owner_retires": (
+        "A service that outlives its team",
+        "From the team's end on every call that names it is ownership_retired.",
+    ),
     "retired_before_start": (
         "Retired before it began",
         "The value ends before its first entry begins, so no call ever counts for it.",
@@ -184,19 +188,19 @@ PROBLEM_CODES: Final[dict[str, tuple[str, str]]] = {
         "Two overrides of one thing",
         "Both excuse the same violation at the same time, so ending one of them ends nothing.",
     ),
-    "self_approved": ("Approved by who asked", "Requester and approver are two people."),
     "break_glass_expired": (
-        "An expired break-glass entry",
-        "It can no longer be activated.",
+        "An expired entry of break-glass",
+        "Nobody can activate it any more. Ask for a new one, or remove it.",
     ),
     "break_glass_too_long": (
-        "A break-glass entry for too many hours",
-        "The contract's overrides.max_break_glass_hours says how long one activation may last.",
+        "An activation that could be too long",
+        "The contract bounds the hours of one activation.",
     ),
     "role_without_holders": (
         "A role that nobody holds",
-        "roles/data.yaml lists under `holders` which LiteLLM teams and keys hold a role.",
+        "Name its LiteLLM teams or keys under `holders` in roles/data.yaml.",
     ),
+    "self_approved": ("Approved by who asked", "Requester and approver are two people."),
     "not_an_approver": ("Approved by somebody who may not", "roles/data.yaml lists who may."),
     # The rollout plan
     "on_two_stages": (

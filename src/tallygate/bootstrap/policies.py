@@ -32,6 +32,7 @@ from tallygate.adapters.files.strict_yaml import Document
 from tallygate.application.folder_check import FolderCheck
 from tallygate.application.policy_check import check_policies
 from tallygate.application.policy_history import compare_with_base
+from tallygate.application.registry_lives import RETIRED_OWNER
 from tallygate.application.rollout_check import DOCUMENT, check_plan
 from tallygate.errors import (
     EngineError,
@@ -100,7 +101,7 @@ def _data_problems(folder: Path, now: str) -> tuple[Mapping[str, Document], list
     if there <= documents.keys() and all(problem.where for problem in problems):
         places = {(problem.file, problem.line, problem.column) for problem in problems}
         problems.extend(
-            problem
+            replace(problem, severity="error") if problem.code == RETIRED_OWNER else problem
             for problem in check_policies(documents, now)
             if (problem.file, problem.line, problem.column) not in places
         )

@@ -28,8 +28,8 @@ def steps(*several: str) -> str:
 DATE = 'from: "2026-12-01T00:00:00Z"'
 FAULTS = [
     # what stands there, what is put in its place, code, severity, part of the message
-    (SUPPORT, 'retired_at: "2026-06-30T00:00:00Z"', "retired_owner", "error", "was retired at 2026-06-30"),
-    (SUPPORT, 'retired_at: "2027-06-30T00:00:00Z"', "retired_owner", "warning", "will be retired at 2027-06-30"),
+    (SUPPORT, 'retired_at: "2026-06-30T00:00:00Z"', "retired_owner", "warning", "was retired at 2026-06-30"),
+    (SUPPORT, 'retired_at: "2027-06-30T00:00:00Z"', "owner_retires", "warning", "will be retired at 2027-06-30"),
     (SUPPORT, 'retired_at: "2025-06-30T00:00:00Z"', "retired_before_start", "error", "begins at 2026-01-01"),
     ('from: "2026-01-01T00:00:00Z", cost_center: CC-1200', 'from: "2027-01-01T00:00:00Z", cost_center: CC-1200', "no_cost_center_yet", "warning", "until then have none"),
     (MODES, steps(f"{{{DATE}, mode: enforce}}", f"{{{DATE}, mode: report_only}}"), "schedule_step_dead", "warning", "strict one wins"),

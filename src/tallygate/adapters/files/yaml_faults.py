@@ -25,6 +25,7 @@ _REMEDIES: Final = {
     "unknown escape character": "A backslash is an escape in double quotes: write it twice, or use"
     " single quotes.",
     "another document": "A file holds one document; remove the `---`.",
+    "expected <document start>": "A file holds one document; remove the `---`.",
     "did not find expected key": "The fault may lie above: look for indentation, an open quote or"
     " a bracket.",
 }

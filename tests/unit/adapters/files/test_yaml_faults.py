@@ -36,7 +36,7 @@ MISTAKES = [
     ("overrides", "reason: The old client cannot send it yet.", "reason: tbd", "reason: tbd", "tbd is shorter than 10 characters"),
     ("overrides", "codes: [ownership_missing]", "codes: []", "codes: []", "a list has fewer than 1 entries"),
     ("overrides", "  ovr-2026-0007:\n", "", "    codes:", "codes does not match ^ovr-"),
-    ("overrides", "support-assistant:\n", "support-assistant:\n---\n", "---", "A file holds one document"),
+    ("roles", "holders:\n", "---\nholders:\n", "---", "A file holds one document"),
     ("roles", "rates: [finops-lead]", "rates: [finops-lead, finops-lead]", "rates:", "a list has an entry twice"),
 ]  # fmt: skip
 
