@@ -6,7 +6,7 @@ Shapes  Domain objects of the gate -> the records of domain/ledger/events.py. No
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,6 +53,8 @@ class AskedAbout:
     """What a decision was about, to be asked again; without an input where none can be kept."""
 
     call_bucket: int
+    unaccepted: frozenset[str] = frozenset()
+    """Fields whose value nobody accepted."""
     digest: str | None = None
     recorded: Mapping[str, Any] | None = None
     """The recorded input that the digest is of."""
@@ -113,15 +115,16 @@ def unaccepted_fields(decision: Decision) -> set[str]:
     return unaccepted | {w.field for w in decision.waived if w.code in _NOT_ACCEPTED}
 
 
-def ownership_facts(ownership: Ownership, decision: Decision) -> OwnershipFacts:
+def ownership_facts(
+    ownership: Ownership, decision: Decision, unaccepted: Collection[str]
+) -> OwnershipFacts:
     """
     Note who pays, which is the policy's to say, and beside it what was claimed.
 
-    A value that the policy did not accept could be anything, a name or a key among it, and an
-    event is for ever: the violation says which field it was, the value goes no further.
+    A value that was not accepted could be anything, a name or a key among it, and an event is for
+    ever: the violation says which field it was, the value goes no further.
     """
-    rejected = unaccepted_fields(decision)
-    values = {name: value for name, value in ownership.values.items() if name not in rejected}
+    values = {name: value for name, value in ownership.values.items() if name not in unaccepted}
     derived = decision.ownership
     return OwnershipFacts(
         owner_team=derived.get("owner_team"),

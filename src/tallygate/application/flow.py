@@ -142,7 +142,7 @@ class RequestLine:
             facts = replace(facts, action=Action.REJECT.value)
         admission = Admission(
             call=call_facts(request, ownership, binding),
-            ownership=ownership_facts(ownership, decision),
+            ownership=ownership_facts(ownership, decision, asked.unaccepted),
             decision=facts,
             contract=policy.contract,
             recorded=asked.recorded,
@@ -164,7 +164,7 @@ class RequestLine:
         facts = decision_facts(self.new_id(), UNAVAILABLE, decision, revision, 0, asked)
         admission = Admission(
             call=call_facts(request, unclaimed, binding),
-            ownership=ownership_facts(unclaimed, decision),
+            ownership=ownership_facts(unclaimed, decision, ()),
             decision=facts,
             contract=policy.contract,
             refusal=None if decision.admitted else unavailable(facts.decision_id),
@@ -189,7 +189,7 @@ class RequestLine:
         binding = policy.registry.binding_of(request.principal)
         return Admission(
             call=call_facts(request, ownership, binding),
-            ownership=ownership_facts(ownership, answered.decision),
+            ownership=ownership_facts(ownership, answered.decision, asked.unaccepted),
             decision=replace(facts, action=Action.ADMIT.value, mode_source=OBSERVED),
             contract=policy.contract,
             recorded=asked.recorded,

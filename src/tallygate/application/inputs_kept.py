@@ -64,9 +64,10 @@ def asked_about(
         recorded[ACTIVATIONS] = taken
     bucket = call_bucket_of(request.call_id)
     try:
-        return AskedAbout(bucket, digest_of_input(recorded), recorded)
+        digest = digest_of_input(recorded)
     except TypeError:  # no JSON; a question of that kind has no answer either
-        return AskedAbout(bucket)
+        return AskedAbout(bucket, frozenset(unaccepted))
+    return AskedAbout(bucket, frozenset(unaccepted), digest, recorded)
 
 
 def _unproven(ownership: Ownership, contract: Contract, registry: Registry) -> set[str]:
@@ -74,6 +75,8 @@ def _unproven(ownership: Ownership, contract: Contract, registry: Registry) -> s
     unproven = set()
     for name, value in ownership.values.items():
         spec = contract.fields.get(name)
+        if spec is not None and spec.kind is FieldKind.IDENTIFIER:
+            continue  # the gate has matched it already
         if spec is not None and spec.kind is FieldKind.PATTERN and spec.pattern is not None:
             is_proven = spec.pattern.search(value) is not None
         else:
