@@ -18,7 +18,7 @@ from tallygate.domain.kernel.instants import NS_PER_SECOND, ns_from_text, text_f
 
 COMMENTED = f"# Who is excused.\n\n{OVERRIDES}    # until the release\n"
 ASKED = (
-    *("--service", "support-assistant", "--field", "feature", "--expires", "14d"),
+    *("--service", "support-assistant", "--field", "workflow_id", "--expires", "14d"),
     *("--by", "support-lead", "--approver", "finops-lead"),
     *("--reason", "The console cannot send it yet.", "--ticket", "SUP-9"),
 )
@@ -50,7 +50,7 @@ def test_the_entry_is_written_and_everything_else_stays(folder: Path) -> None:
     assert old == "ovr-2026-0007"
     assert re.fullmatch(r"ovr-[0-9]{4}-[0-9]{4}", new)
     entry = entries[new]
-    assert entry["fields"] == ["feature"]
+    assert entry["fields"] == ["workflow_id"]
     assert entry["codes"] == ["ownership_missing"]
     assert entry["approved_by"] == "finops-lead"
     length_ns = ns_from_text(entry["expires_at"]) - ns_from_text(entry["starts_at"])
@@ -64,7 +64,7 @@ def test_the_diff_is_that_of_a_pull_request(folder: Path) -> None:
     done = run(*ASKED, "--dry-run")
 
     assert done.exit_code == 0
-    assert done.stdout.startswith("--- a/")
+    assert done.stdout.startswith(f"--- a{folder}/overrides/data.yaml\n"), "git takes no a//"
     added = [line for line in done.stdout.splitlines() if line.startswith("+ ")]
     assert len(added) == 9
     assert not [line for line in done.stdout.splitlines() if line.startswith("- ")]

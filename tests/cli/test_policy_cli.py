@@ -76,6 +76,16 @@ def test_check_is_content_with_a_good_folder(folder: Path) -> None:
     assert "revision sha256:" in result.stdout
 
 
+def test_a_plan_under_a_name_that_nobody_reads_is_a_problem(folder: Path) -> None:
+    (folder / "rollout").mkdir()
+    (folder / "rollout" / "plan.yml").write_text("stages: {}\n")
+
+    result = check(folder)
+
+    assert result.exit_code == 1
+    assert f"{folder}/rollout/plan.yml: nothing reads this file" in result.stdout
+
+
 def test_check_prints_every_problem_with_file_and_line(folder: Path) -> None:
     mode = break_file(folder, "contract", CONTRACT, "default: report_only", "default: enfroce")
     expiry = break_file(

@@ -52,6 +52,7 @@ def test_a_canary_counts_where_the_contract_s_default_mode_enforces() -> None:
         pytest.param(
             "canary: {porduction: 10}", "porduction", "unknown_reference", "error", id="x"
         ),
+        pytest.param("canary: {prod: 0}", "prod", "canary_unused", "warning", id="of nobody"),
         pytest.param("canary: {staging: 10}", "staging", "canary_unused", "warning", id="nowhere"),
         pytest.param(
             "canary: {prod: 10, default: 5}",
@@ -77,6 +78,13 @@ def test_a_canary_of_a_report_only_step_is_named() -> None:
 
     assert (problem.code, problem.severity) == ("canary_unused", "warning")
     assert problem.where == "services.support-assistant.schedule.0.canary"
+
+
+def test_a_step_that_enforces_nobody_is_named() -> None:
+    (problem,) = check(f"schedule: [{STEP.format(mode='enforce').replace('10}', '0}')}]")
+
+    assert (problem.code, problem.severity) == ("canary_unused", "warning")
+    assert "0 percent" in problem.message
 
 
 @pytest.mark.parametrize("share", ["-1", "101", '"10"', "ten", "[10]"])

@@ -86,6 +86,8 @@ CASES = [
     ("overrides", "requested_by: support-lead", "requested_by: Finops-Lead", "self_approved", "the same person"),
     ("overrides", "approved_by: finops-lead", "approved_by: eve", "not_an_approver", "may not approve"),
     ("roles", "overrides: [finops-lead]", "overrides: []", "not_an_approver", "it lists nobody"),
+    ("contract", "tenant_id_hash: {kind: identifier,", "tenant_id_hash: {kind: identifier, headers: [X-Api-Key],", "credential_header", "carries a credential"),
+    ("roles", "teams: [llm-platform]", "teams: [llm-taem-1]", "holder_unknown", "Did you mean llm-team-1?"),
     ("break_glass", "[support-assistant]", "[support-asistant]", "unknown_reference", "Did you mean support-assistant?"),
     ("break_glass", "[ownership_missing]", "[ownership_mising]", "unknown_reference", "Did you mean ownership_missing?"),
     ("break_glass", "[ownership_missing]", "[ownership_conflict]", "never_waived", "cannot be waived"),
@@ -118,7 +120,13 @@ def test_each_fault_is_found_where_it_stands(
     assert found[0].line
 
 
-WARNINGS = {"open_pattern", "retired_reference", "override_expired", "break_glass_expired"}
+WARNINGS = {
+    "open_pattern",
+    "retired_reference",
+    "override_expired",
+    "break_glass_expired",
+    "holder_unknown",
+}
 
 
 @pytest.mark.parametrize(

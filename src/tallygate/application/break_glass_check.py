@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from tallygate.application.override_check import review_approval, review_scope
@@ -10,6 +11,8 @@ from tallygate.application.policy_review import Path, Review, list_of, mapping_o
 from tallygate.domain.policy.break_glass import DEFAULT_MAX_HOURS
 
 _DOCUMENT: Final = "break_glass"
+_ALIKE: Final = 0.85
+"""Of 1: one letter in ten."""
 
 
 def review_break_glass(review: Review) -> None:
@@ -22,6 +25,7 @@ def review_break_glass(review: Review) -> None:
         _hours(review, path, entry)
         _role(review, path, entry)
         _term(review, path, entry)
+    _holders(review)
 
 
 def _hours(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
@@ -55,6 +59,23 @@ def _role(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
             f"nobody holds the role {role}, so nobody can activate this.",
             f"Name its teams or keys under `holders` in roles. {offer(role, held)}",
         )
+
+
+def _holders(review: Review) -> None:
+    """Find a misspelt team before the night on which it counts; one that is not bound is fine."""
+    bound = list(mapping_of(review.at("registry", "principals", "teams")))
+    for role, principals in mapping_of(review.at("roles", "holders")).items():
+        for index, team in enumerate(list_of(mapping_of(principals).get("teams"))):
+            close = get_close_matches(str(team), bound, n=1, cutoff=_ALIKE)
+            if close and team not in bound:
+                review.say(
+                    "roles",
+                    ("holders", role, "teams", index),
+                    "holder_unknown",
+                    f"the registry binds no principal {team}, and one that is nearly called so.",
+                    f"Did you mean {close[0]}?",
+                    "warning",
+                )
 
 
 def _term(review: Review, path: Path, entry: Mapping[str, Any]) -> None:

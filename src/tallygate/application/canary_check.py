@@ -14,10 +14,13 @@ def review_canaries(review: Review) -> None:
         path: Path = ("services", service)
         _by_environment(review, (*path, "canary"), entry)
         for index, step in enumerate(map(mapping_of, list_of(entry.get("schedule")))):
-            if "canary" in step and step.get("mode") == "report_only":
+            where = (*path, "schedule", index, "canary")
+            if step.get("canary") == 0:
+                _nobody(review, where)
+            elif "canary" in step and step.get("mode") == "report_only":
                 review.say(
                     "registry",
-                    (*path, "schedule", index, "canary"),
+                    where,
                     "canary_unused",
                     "the step is report_only, so there is nothing to share.",
                     "Remove it, or make the step enforce.",
@@ -37,7 +40,9 @@ def _by_environment(review: Review, path: Path, entry: Mapping[str, Any]) -> Non
             covered = [name]
         else:
             continue
-        if not any(modes.get(other, fallback) == "enforce" for other in covered):
+        if canary[name] == 0:
+            _nobody(review, (*path, name))
+        elif not any(modes.get(other, fallback) == "enforce" for other in covered):
             review.say(
                 "registry",
                 (*path, name),
@@ -46,3 +51,14 @@ def _by_environment(review: Review, path: Path, entry: Mapping[str, Any]) -> Non
                 "A canary counts for `modes`; a step of the schedule takes one of its own.",
                 "warning",
             )
+
+
+def _nobody(review: Review, path: Path) -> None:
+    review.say(
+        "registry",
+        path,
+        "canary_unused",
+        "0 percent of the calls are enforced, though the mode reads enforce.",
+        "Write report_only, or a share from 1 to 100.",
+        "warning",
+    )

@@ -171,8 +171,11 @@ class _Figures:
     """The ledger's use, asked for each window once."""
 
     def __init__(self, asked: Asked, use: OverrideUse) -> None:
+        # What an activation excuses ends within hours, however long its entry may be activated.
         self._expiries = {
-            found.override_id: found.expires_ns or 0 for found in _in_files(asked.data)
+            found.override_id: found.expires_ns or 0
+            for found in _in_files(asked.data)
+            if found.kind is Kind.OVERRIDE
         }
         starts = [found.starts_ns or asked.since_ns for found in _in_files(asked.data)]
         begin_ns = min([asked.since_ns, *starts])

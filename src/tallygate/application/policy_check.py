@@ -38,6 +38,19 @@ UNBOUND_MODES: Final = (*MODES, "by_service")
 FIELD_KINDS: Final = ("vocabulary", "pattern", "identifier")
 # Under 20 characters each, so that no pattern takes long over them.
 _PERSONAL: Final = ("jane@example.com", "Jane Doe")
+CREDENTIALS: Final = frozenset(
+    {
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "api-key",
+        "x-api-key",
+        "x-goog-api-key",
+        "x-litellm-api-key",
+        "ocp-apim-subscription-key",
+    }
+)
+"""Headers in which clients send keys to LiteLLM and to providers."""
 REGISTERS: Final = {
     "owner_team": "teams",
     "service": "services",
@@ -149,6 +162,14 @@ def _alias_clashes(review: Review) -> None:
     taken: dict[tuple[str, str], str] = {}
     for name, entry in review.entries("contract", "fields"):
         for path, carrier, alias in _aliases(name, entry):
+            if carrier == "headers" and alias in CREDENTIALS:
+                review.say(
+                    "contract",
+                    path,
+                    "credential_header",
+                    f"{alias} carries a credential, and an ownership field stands on every event.",
+                    "Let the field arrive under a header of its own.",
+                )
             other = taken.setdefault((carrier, alias), name)
             if other != name:
                 review.say(

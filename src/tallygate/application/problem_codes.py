@@ -60,6 +60,10 @@ PROBLEM_CODES: Final[dict[str, tuple[str, str]]] = {
         "Data that the gate cannot use",
         "Every rule is kept and the gate still cannot read it; please report this.",
     ),
+    "stray_plan": (
+        "A rollout plan that nobody reads",
+        "Only rollout/plan.yaml is read; under another name there is no plan, and no gate.",
+    ),
     # Rego and what it is compiled to
     "rego_invalid": (
         "Rego that OPA refuses",
@@ -160,6 +164,10 @@ PROBLEM_CODES: Final[dict[str, tuple[str, str]]] = {
     "never_waived": ("A code that is never waived", "A conflict would let one team bill another."),
     "override_never": ("An override that never holds", "It ends before it starts."),
     "override_too_long": ("An override that holds too long", "The contract bounds its days."),
+    "credential_header": (
+        "A field that would take a credential",
+        "What a field holds stands on events for ever; keys and cookies must not.",
+    ),
     "canary_unused": (
         "A canary that shares nothing",
         "A canary is a share of the calls that are enforced; nothing is enforced there.",
@@ -201,6 +209,10 @@ PROBLEM_CODES: Final[dict[str, tuple[str, str]]] = {
         "Name its LiteLLM teams or keys under `holders` in roles/data.yaml.",
     ),
     "self_approved": ("Approved by who asked", "Requester and approver are two people."),
+    "holder_unknown": (
+        "A role's holder that may be misspelt",
+        "Who holds a role is compared with LiteLLM's team ids only when it is needed.",
+    ),
     "not_an_approver": ("Approved by somebody who may not", "roles/data.yaml lists who may."),
     # The rollout plan
     "on_two_stages": (

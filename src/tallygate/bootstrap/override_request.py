@@ -11,7 +11,14 @@ from pathlib import Path
 
 from tallygate.adapters.files.policies import PolicySet, problems_of_document, read_policies
 from tallygate.adapters.files.strict_yaml import Document, parse_yaml
-from tallygate.adapters.files.yaml_edits import Put, diff_of, edited, read_text, replace_file
+from tallygate.adapters.files.yaml_edits import (
+    Put,
+    diff_of,
+    edited,
+    read_text,
+    replace_file,
+    shown_as,
+)
 from tallygate.application.override_request import OverrideRequest, entry_of, next_id
 from tallygate.application.policy_check import check_policies
 from tallygate.application.policy_review import mapping_of
@@ -46,7 +53,7 @@ def draft_override(folder: Path, request: OverrideRequest, now_ns: int) -> Draft
     entry = Put((request.service, override_id), entry_of(request, now_ns))
     after = edited(before, [entry], str(path))
     _require_sound(policies, parse_yaml(after, str(path)), text_from_ns(now_ns))
-    return DraftedOverride(override_id, path, after, diff_of(before, after, str(path)))
+    return DraftedOverride(override_id, path, after, diff_of(before, after, shown_as(path)))
 
 
 def _require_sound(policies: PolicySet, changed: Document, now: str) -> None:

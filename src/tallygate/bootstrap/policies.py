@@ -109,6 +109,14 @@ def _data_problems(folder: Path, now: str) -> tuple[Mapping[str, Document], list
 
 
 def _plan_problems(folder: Path, documents: Mapping[str, Document], now: str) -> Iterator[Problem]:
+    for path in sorted((folder / PLAN).parent.glob("*.y*ml")):
+        if path != folder / PLAN:
+            yield Problem(
+                code="stray_plan",
+                message="nothing reads this file; the rollout plan is plan.yaml.",
+                remedy="Rename it, or move it out of the policies folder.",
+                file=str(path),
+            )
     try:
         plan = read_plan(folder)
     except PoliciesInvalid as error:

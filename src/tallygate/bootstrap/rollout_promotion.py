@@ -30,6 +30,7 @@ from tallygate.adapters.files.yaml_edits import (
     edited,
     read_text,
     replace_file,
+    shown_as,
 )
 from tallygate.application.ports import PolicyEngine
 from tallygate.application.rollout_promotion import Promotion
@@ -55,10 +56,7 @@ class Change:
 
     @property
     def diff(self) -> str:
-        shown = self.path
-        if shown.is_absolute() and shown.is_relative_to(Path.cwd()):
-            shown = shown.relative_to(Path.cwd())
-        return diff_of(self.before, self.after, shown.as_posix().lstrip("/"))
+        return diff_of(self.before, self.after, shown_as(self.path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,15 @@ def test_what_another_one_excuses_for_longer_goes_on() -> None:
     assert ending(partly, **{"ovr-2": longer}) == Forecast(calls=10, workflows=1)
 
 
+def test_what_a_night_excused_beside_it_is_refused_once_both_are_over() -> None:
+    soon = {**OVERRIDE, "expires_at": "2026-11-28T00:00:00Z"}
+    found = listed(calls("ovr-1", "bg-1"), overrides={"ovr-1": soon}, glass={"bg-1": GLASS})
+
+    forecast = next(each.forecast for each in found.overrides if each.override_id == "ovr-1")
+
+    assert forecast == Forecast(calls=10, workflows=1)
+
+
 # Break-glass and what is gone
 
 

@@ -114,6 +114,13 @@ def diff_of(before: str, after: str, shown_as: str) -> str:
     return "".join(lines)
 
 
+def shown_as(path: Path) -> str:
+    """Name a file in a diff so that `git apply` takes it: from here, and never absolute."""
+    here = Path.cwd()
+    inside = path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
+    return inside.as_posix().lstrip("/")
+
+
 def _whole_lines(text: str) -> list[str]:
     lines = text.replace("\r\n", "\n").splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
