@@ -15,6 +15,7 @@ from fakes.entries import (
     a_decision,
     a_price,
     a_refusal,
+    an_activation,
     an_attempt,
     an_entry,
     an_event,
@@ -171,6 +172,26 @@ def test_usage_apart_is_money_and_coverage_and_no_further_call(subject: Subject)
     assert subject.groups(session, turn) == [USUAL]
     (group,) = subject.groups(uncounted)
     assert (group.amount.calls, group.amount.unpriced, group.unreported) == (1, 1, 1)
+
+
+def test_late_lines_of_a_call_before_the_window_are_money_only(subject: Subject) -> None:
+    before = an_attempt(opened_at_ns=DAY.since_ns - SECOND_NS)
+    late = an_attempt(opened_at_ns=DAY.since_ns)
+    unknown = Entry(an_unknown(1, attempt=before), a_price(None))
+    settled = an_entry(2, kind=EventKind.CORRECTION, corrects_event_id=event_id(1), attempt=late)
+    uncounted = Entry(
+        an_event(3, kind=EventKind.USAGE, attempt=late, outcome=unreported()), a_price(None)
+    )
+
+    (group,) = subject.groups(unknown, settled, uncounted)
+
+    assert group.amount == Amount(calls=0, cost=Decimal("0.00453"), unpriced=1)
+    assert (group.billable, group.unreported) == (0, 0)
+
+
+def test_an_activation_is_no_traffic(subject: Subject) -> None:
+    assert subject.groups(Entry(an_activation(1), no_charge())) == []
+    assert subject.traffic.first_seen(DAY) == {}
 
 
 def test_what_no_provider_bills_asks_for_no_usage(subject: Subject) -> None:

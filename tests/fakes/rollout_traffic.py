@@ -50,13 +50,19 @@ class FakeTraffic:
 
     def _rows(self, wanted: TrafficFilter) -> list[Mapping[str, Any]]:
         rows = self._ledger.rows(EventFilter(since_ns=wanted.since_ns, until_ns=wanted.until_ns))
-        return [row for row in rows if wanted.environment in (None, row["environment"])]
+        return [
+            row
+            for row in rows
+            if row["kind"] != "activation" and wanted.environment in (None, row["environment"])
+        ]
 
     def _group(self, rows: list[Mapping[str, Any]]) -> Group:
         corrected = {line["corrects_event_id"] for line in self._ledger.lines.values()}
         refused = sum(row["call_count"] for row in rows if row["kind"] == "refusal")
         tried = {row["call_id"] for row in rows if row["kind"] == "attempt"}
-        billable = [row for row in rows if row["price_status"] != "not_billed"]
+        billable = [
+            row for row in rows if row["price_status"] != "not_billed" and row["call_id"] in tried
+        ]
         unreported = [
             row
             for row in billable

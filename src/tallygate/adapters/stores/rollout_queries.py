@@ -22,6 +22,7 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    or_,
     select,
 )
 from sqlalchemy.sql import Select
@@ -91,7 +92,10 @@ def _grouped(wanted: TrafficFilter) -> Select[Any]:
     )
     is_attempt = EVENTS.c.kind == EventKind.ATTEMPT.value
     # Its own usage, or what came apart from it or after it: whatever a provider may bill.
-    billable = EVENTS.c.price_status != PriceStatus.NOT_BILLED.value
+    billable = and_(
+        EVENTS.c.price_status != PriceStatus.NOT_BILLED.value,
+        or_(is_attempt, _tried_in_the_window(wanted)),
+    )
     unreported = and_(billable, EVENTS.c.usage_source != UsageSource.REPORTED.value, ~corrected)
     millions, rest = sum_of(EVENTS.c.cost_e12)
     priced = EVENTS.c.cost_e12 != 0
@@ -115,6 +119,22 @@ def _grouped(wanted: TrafficFilter) -> Select[Any]:
     )
 
 
+def _tried_in_the_window(wanted: TrafficFilter) -> ColumnElement[bool]:
+    """Tell late lines of a call that is counted from those of an older one."""
+    attempt = EVENTS.alias("attempt")
+    return (
+        select(literal_column("1"))
+        .where(
+            attempt.c.call_id == EVENTS.c.call_id,
+            attempt.c.kind == EventKind.ATTEMPT.value,
+            attempt.c.occurred_at_ns >= wanted.since_ns,
+            attempt.c.occurred_at_ns < wanted.until_ns,
+        )
+        .correlate(EVENTS)
+        .exists()
+    )
+
+
 def _distinct_calls(which: ColumnElement[bool]) -> ColumnElement[int]:
     return func.count(case((which, EVENTS.c.call_id)).distinct())
 
@@ -123,6 +143,7 @@ def _conditions(wanted: TrafficFilter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [
         EVENTS.c.occurred_at_ns >= wanted.since_ns,
         EVENTS.c.occurred_at_ns < wanted.until_ns,
+        EVENTS.c.kind != EventKind.ACTIVATION.value,
     ]
     if wanted.environment is not None:
         found.append(EVENTS.c.environment == wanted.environment)
