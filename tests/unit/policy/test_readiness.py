@@ -121,6 +121,24 @@ def test_unattributed_is_asked_in_calls_and_in_cost() -> None:
     )
 
 
+def test_where_all_cost_is_unpriced_the_gate_of_cost_fails() -> None:
+    figures = good(total=Amount(calls=1000, unpriced=1200))
+
+    found = judged(plan(max_unattributed_share="2.0"), figures)["unattributed_share.cost"]
+
+    assert not found.passes
+    assert str(found) == ("unattributed_share.cost - of 2.0 % allowed: 1,200 events have no price")
+
+
+def test_cost_without_a_price_is_told_beside_the_share_of_the_rest() -> None:
+    figures = good(total=Amount(calls=1000, cost=Decimal(50), unpriced=1))
+
+    found = judged(plan(max_unattributed_share="2.0"), figures)["unattributed_share.cost"]
+
+    assert found.passes
+    assert found.detail == "1 event has no price"
+
+
 def test_without_cost_only_calls_are_asked() -> None:
     figures = good(total=Amount(calls=1000))
 

@@ -53,7 +53,10 @@ class Evidence:
     at_ns: int
     figures: Figures
     observed_since_ns: int | None
-    """Its first call in its present mode since the stage began; None when there was none."""
+    """
+    Since when it has been seen in its present modes, not before the stage began; None where that is
+    not so of every environment that counts.
+    """
     exceptions: tuple[ExceptionInForce, ...] = ()
 
 
@@ -125,8 +128,16 @@ def _of_shares(gates: Gates, figures: Figures) -> Iterator[GateResult]:
     if gates.max_unattributed_share is not None:
         limit = gates.max_unattributed_share
         yield _share_at_most("unattributed_share.calls", figures.unattributed_calls, limit)
-        if figures.unattributed_cost.is_known:
-            yield _share_at_most("unattributed_share.cost", figures.unattributed_cost, limit)
+        if figures.total.cost or figures.total.unpriced:  # else nothing cost anything
+            detail = _without_price(figures.total.unpriced)
+            share = figures.unattributed_cost
+            yield _share_at_most("unattributed_share.cost", share, limit, detail)
+
+
+def _without_price(events: int) -> str:
+    if not events:
+        return ""
+    return "1 event has no price" if events == 1 else f"{events:,} events have no price"
 
 
 def _exceptions(plan: Plan, evidence: Evidence) -> GateResult:
@@ -169,7 +180,7 @@ def _of_share(
         measured=share.text(limit),
         wanted=wanted,
         short_by=None if passes or measured is None else abs(measured - limit),
-        detail=detail if share.is_known else "there is nothing to measure it by",
+        detail=detail or ("" if share.is_known else "there is nothing to measure it by"),
     )
 
 
