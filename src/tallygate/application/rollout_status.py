@@ -23,7 +23,7 @@ from tallygate.application.rollout_ports import (
 from tallygate.domain.attribution.contract import Principal, Registry
 from tallygate.domain.kernel.instants import ns_from_text
 from tallygate.domain.policy.readiness import Evidence, ExceptionInForce, GateResult, judge
-from tallygate.domain.policy.rollout import NS_PER_DAY, HeldReview, Plan, RolloutStage
+from tallygate.domain.policy.rollout import NS_PER_DAY, HeldReview, Plan, RolloutStage, StageName
 from tallygate.domain.policy.traffic import Figures, Group, summed
 
 ENDING_SOON_DAYS: Final = 14
@@ -77,7 +77,10 @@ class ServiceStatus:
     stage: RolloutStage | None = None
     stage_days: Decimal | None = None
     observed_since_ns: int | None = None
-    """Its first call in its present mode, not before its stage began."""
+    """
+    Since when all its environments with calls have been seen in their present modes, not before its
+    stage began; on the stages after observe, the environments that are enforced today.
+    """
     observed_days: Decimal | None = None
     overrides: tuple[OverrideInForce, ...] = ()
     gates: tuple[GateResult, ...] = ()
@@ -161,8 +164,11 @@ def _figures(
         figures.setdefault(name, Figures()).add_group(
             group, leaked=has_leaked(group, facts.registry), unattributed=unattributed
         )
-        if group.environment in facts.registry.values["environment"]:
-            environments.setdefault(name, set()).add(group.environment)
+        environment = group.environment
+        if not group.amount.calls or environment is None:
+            continue  # late lines of older calls are no traffic
+        if environment in facts.registry.values["environment"]:
+            environments.setdefault(name, set()).add(environment)
     return figures, environments
 
 
@@ -201,14 +207,7 @@ def _registered(
 ) -> ServiceStatus:
     stage = facts.plan.stage_of(name) if facts.plan else None
     overrides = tuple(_in_force(facts.overrides.get(name) or {}, at_ns))
-    firsts = [
-        seen[name, environment, mode.mode]
-        for environment, mode in modes.items()
-        if (name, environment, mode.mode) in seen
-    ]
-    since_ns = min(firsts, default=None)
-    if since_ns is not None and stage is not None:
-        since_ns = max(since_ns, stage.starts_at_ns)
+    since_ns = _observed_since(name, stage, modes, seen)
     gates: tuple[GateResult, ...] = ()
     if facts.plan and stage:
         evidence = Evidence(
@@ -231,6 +230,29 @@ def _registered(
         overrides=overrides,
         gates=gates,
     )
+
+
+def _observed_since(
+    name: str,
+    stage: RolloutStage | None,
+    modes: Mapping[str, ModeInForce],
+    seen: Mapping[SeenAs, int],
+) -> int | None:
+    """
+    Tell since when every environment that the stage is about has been seen in its present mode.
+
+    Where enforce is to be observed, report-only elsewhere is no evidence for it.
+    """
+    is_enforcing = stage is not None and stage.name is not StageName.OBSERVE
+    firsts = [
+        seen.get((name, environment, mode.mode))
+        for environment, mode in modes.items()
+        if mode.mode == "enforce" or not is_enforcing
+    ]
+    known = [first for first in firsts if first is not None]
+    if not firsts or len(known) < len(firsts):
+        return None
+    return max(*known, stage.starts_at_ns if stage else 0)
 
 
 def _in_force(entries: Mapping[str, Mapping[str, Any]], at_ns: int) -> Iterator[OverrideInForce]:

@@ -29,7 +29,7 @@ from tallygate.application.rollout_status import (
     rollout_status,
 )
 from tallygate.domain.kernel.instants import ns_from_text
-from tallygate.domain.ledger.events import Entry
+from tallygate.domain.ledger.events import Entry, EventKind
 from tallygate.domain.policy.rollout import NS_PER_DAY, Plan, StageName, plan_from_data
 
 WINDOW: Final = TrafficFilter(since_ns=NOON_NS - 14 * NS_PER_DAY, until_ns=NOON_NS)
@@ -65,6 +65,16 @@ def a_plan(**services: list[str]) -> Plan:
         )
     }
     return plan_from_data({"stages": stages, "exceptions_approver": "finops-lead"})
+
+
+def begun(stage: str) -> Plan:
+    """Make a plan with the service on a stage that has lasted for long."""
+    plan = a_plan(**{stage: ["support-assistant"]})
+    longer = {
+        name: replace(one, starts_at_ns=NOON_NS - 60 * NS_PER_DAY)
+        for name, one in plan.stages.items()
+    }
+    return replace(plan, stages=longer)
 
 
 def tried(number: int, days_ago: float = 1, **changes: Any) -> Entry:
@@ -199,6 +209,54 @@ def test_days_are_counted_from_the_first_call_in_the_present_mode_on_the_stage()
     assert [gate.name for gate in found.failing] == ["calls"]
 
 
+@pytest.mark.parametrize(
+    ("stage", "enforced", "seen", "days"),
+    [
+        pytest.param(
+            "pilot", ["prod"], {"staging": 14, "prod": 1}, "1.0", id="not what is not enforced"
+        ),
+        pytest.param(
+            "pilot", ["prod"], {"staging": 1, "prod": 14}, "14.0", id="nor does that hold it back"
+        ),
+        pytest.param("pilot", ["prod"], {"staging": 14}, None, id="enforced nowhere with calls"),
+        pytest.param(
+            "pilot", ["prod", "staging"], {"prod": 9, "staging": 3}, "3.0", id="the latest"
+        ),
+        pytest.param(
+            "enforce", ["prod", "staging"], {"prod": 9, "staging": 3}, "3.0", id="the last stage"
+        ),
+        pytest.param("observe", [], {"staging": 14, "prod": 5}, "5.0", id="all of them at first"),
+    ],
+)
+def test_no_environment_borrows_the_days_of_another(
+    stage: str, enforced: list[str], seen: dict[str, int], days: str | None
+) -> None:
+    modes = dict.fromkeys(enforced, "enforce")
+    entries = [
+        tried(number, days_ago=ago, environment=name, mode=modes.get(name, "report_only"))
+        for number, (name, ago) in enumerate(seen.items())
+    ]
+
+    status = status_of(*entries, plan=begun(stage), modes=FixedModes(**modes))
+
+    found = line(status, "support-assistant")
+    assert found.observed_days == (None if days is None else Decimal(days))
+    assert [gate.measured for gate in found.gates if gate.name == "days"] == [days or "0.0"]
+
+
+def test_an_environment_not_yet_seen_in_its_present_mode_has_no_days() -> None:
+    entries = (
+        tried(1, days_ago=9, mode="enforce"),
+        tried(2, days_ago=9, environment="staging", mode="report_only"),
+    )
+
+    status = status_of(
+        *entries, plan=begun("pilot"), modes=FixedModes(prod="enforce", staging="enforce")
+    )
+
+    assert line(status, "support-assistant").observed_days is None
+
+
 def test_calls_before_the_stage_began_are_not_its_days() -> None:
     plan = a_plan(observe=["support-assistant"])
 
@@ -249,6 +307,13 @@ def test_a_mode_is_told_for_each_registered_environment_with_calls() -> None:
         "prod": "enforce",
         "staging": "report_only",
     }
+
+
+def test_an_environment_with_nothing_but_late_lines_has_no_calls() -> None:
+    late = tried(2, environment="staging")
+    usage = replace(late, event=replace(late.event, kind=EventKind.USAGE))
+
+    assert list(line(status_of(tried(1), usage), "support-assistant").modes) == ["prod"]
 
 
 # Promotion
