@@ -6,6 +6,8 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from fakes.entries import NOON_NS
+from fakes.entries import NOON_NS, a_call, a_decision, a_price, an_attempt, an_event, event_id
 from fakes.git_repositories import commit_all, git, new_repository
 from fakes.policy_folders import path_without_opa
 from fakes.traffic import PROVIDER_OF_NO_BOOK, Traffic, traffic_into
 from tallygate.adapters.files.starter import starter_policies
+from tallygate.adapters.stores.sqlite import SqliteLedger
+from tallygate.application.impact_findings import Impact, Tally
 from tallygate.cli import main
+from tallygate.cli.policy.impact import is_impact_a_finding
 from tallygate.domain.kernel.instants import text_from_ns
+from tallygate.domain.ledger.events import Entry, Event, EventKind
 
 HOUR_NS = 3_600 * 10**9
 SINCE, UNTIL = text_from_ns(NOON_NS - HOUR_NS), text_from_ns(NOON_NS + HOUR_NS)
@@ -355,6 +361,80 @@ def test_never_a_finding_holds_for_refusals_too(
     change_registry(repository, WATCHING, ENFORCED)
 
     assert run("--base", "main", *AT_NOON, "--fail-on", "never").exit_code == 0
+
+
+def an_attempt_like(recorded: Path, number: int, at_ns: int, where: str) -> Event:
+    """One more call of what a line of the ledger was about."""
+    database = sqlite3.connect(f"file:{recorded / 'ledger.db'}?mode=ro", uri=True)
+    digest, content = database.execute(
+        "SELECT input_digest, content FROM events JOIN decision_inputs USING (input_digest)"
+        f" WHERE service = 'knowledge-search' AND environment = 'prod' AND {where} LIMIT 1"
+    ).fetchone()
+    database.close()
+    return an_event(
+        number,
+        call=a_call(call_id=f"call-{number}", started_at_ns=at_ns),
+        attempt=an_attempt(opened_at_ns=at_ns),
+        decision=a_decision(
+            decision_id=event_id(number), input_digest=digest, input=json.loads(content)
+        ),
+    )
+
+
+@pytest.fixture
+def batch_ended(recorded: Path, tmp_path: Path) -> tuple[str, ...]:
+    """Have one call that is ready, and beside it usage of one that is not and came in before."""
+    shutil.copy(recorded / "ledger.db", tmp_path / "ledger.db")
+    at_ns = NOON_NS + 2 * HOUR_NS
+    ready = an_attempt_like(recorded, 9001, at_ns, "violations = '[]' AND route <> 'unknown'")
+    before = an_attempt_like(recorded, 9002, NOON_NS, "violations LIKE '%workflow_id%'")
+    usage = replace(
+        before,
+        event_id=event_id(9003),
+        kind=EventKind.USAGE,
+        attempt=an_attempt(opened_at_ns=at_ns),
+    )
+    with closing(SqliteLedger(tmp_path / "ledger.db")) as ledger:
+        priced = ((ready, "0.5"), (before, "0.25"), (usage, "2"))
+        ledger.append([Entry(event, a_price(c, lines=(), usage=None)) for event, c in priced])
+    since, until = text_from_ns(NOON_NS + HOUR_NS), text_from_ns(NOON_NS + 3 * HOUR_NS)
+    return ("--ledger", f"sqlite:///{tmp_path / 'ledger.db'}", "--since", since, "--until", until)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(ENFORCED, id="now"),
+        pytest.param(
+            f'{WATCHING}    schedule:\n      - {{from: "2099-12-01T00:00:00Z", mode: enforce,'
+            " environment: prod}\n",
+            id="by its date",
+        ),
+    ],
+)
+def test_usage_of_a_call_from_before_the_window_is_no_finding(
+    run: Callable[..., Result], repository: Path, batch_ended: tuple[str, ...], change: str
+) -> None:
+    change_registry(repository, WATCHING, change)
+
+    result = run("--base", "main", *batch_ended, "--format", "json")
+
+    document = document_of(result)
+    assert result.exit_code == 0
+    assert document["replayed"]["calls"] == document["replayed"]["distinct_inputs"] == 1
+    assert document["replayed"]["cost_usd"] == "2.5"
+    assert {each["calls"] for each in document["changes"]} <= {1}
+    assert document["totals"]["newly_refused"]["cost_usd"] == "0"
+    assert document["refused_later"] == []
+    assert "newly_refused" not in {date["kind"] for date in document["dates_ahead"]}
+
+
+@pytest.mark.parametrize("fail_on", ["refused", "any"])
+def test_a_finding_takes_a_call(fail_on: str) -> None:
+    at = "2099-12-01T00:00:00Z"
+
+    assert not is_impact_a_finding(Impact(later={at: Tally(cost=Decimal(5))}), fail_on)
+    assert is_impact_a_finding(Impact(later={at: Tally(calls=1)}), fail_on)
 
 
 def test_without_a_recorded_call_it_could_not_tell(run: Callable[..., Result]) -> None:

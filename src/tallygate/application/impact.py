@@ -5,7 +5,8 @@ What a change of the policies does to the calls that the ledger recorded.
                                   decided under head
 
 Shapes  Every call is counted under one kind of change, the first that fits, so that calls and
-        dollars of all changes add up.
+        dollars of all changes add up. Usage and corrections of calls from before the window are in
+        the cost of what was replayed, as the ledger sums it, and in no change.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def find_impact(
         known = dict(lines.decision_inputs(by_input)) if by_input else {}
         for digest in by_input.keys() - known.keys():
             for group in by_input.pop(digest):
-                _leave_out(not_replayed, group.service, group.tally)
+                _add(not_replayed, group.service, group.tally)
+        _take_costs_without_calls(by_input, found.by_service)
         batches = list(_batches(by_input, known))
         tell(0, len(by_input))
         for part in (compare or _compare_here(base, head, window))(batches):
@@ -85,7 +87,7 @@ def _by_input(
     for calls in found:
         tell(0, None)
         if calls.input_digest is None:
-            _leave_out(not_replayed, calls.service, _tally_of(calls))
+            _add(not_replayed, calls.service, _tally_of(calls))
             continue
         made = Group(
             calls.input_digest,
@@ -113,8 +115,22 @@ def _batches(
         yield tuple((known[digest], tuple(groups)) for digest, groups in some)
 
 
-def _leave_out(not_replayed: dict[str | None, Tally], service: str | None, tally: Tally) -> None:
-    not_replayed.setdefault(service, Tally()).add(tally)
+def _take_costs_without_calls(
+    by_input: dict[str, list[Group]], costs: dict[str | None, Tally]
+) -> None:
+    """Take out what calls from before the window cost in it; there is nothing to decide."""
+    for digest, groups in list(by_input.items()):
+        for group in groups:
+            if not group.tally.calls:
+                _add(costs, group.service, group.tally)
+        if made := [group for group in groups if group.tally.calls]:
+            by_input[digest] = made
+        else:
+            del by_input[digest]
+
+
+def _add(tallies: dict[str | None, Tally], service: str | None, tally: Tally) -> None:
+    tallies.setdefault(service, Tally()).add(tally)
 
 
 def _tally_of(calls: RecordedCalls) -> Tally:

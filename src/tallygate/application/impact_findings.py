@@ -120,7 +120,7 @@ class Impact:
     inputs: int = 0
     """Distinct recorded inputs among the replayed calls."""
     by_service: dict[str | None, Tally] = field(default_factory=dict)
-    """The replayed calls."""
+    """The replayed calls; a service may have costs of calls from before the window alone."""
     not_replayed: dict[str | None, Tally] = field(default_factory=dict)
     """Calls by service whose input was not recorded."""
     unlike_record: Tally = field(default_factory=Tally)

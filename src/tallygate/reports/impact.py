@@ -100,10 +100,11 @@ def headline(report: ImpactReport) -> str:
 
 
 def _later(impact: Impact) -> str:
-    if not impact.later:
-        return ""
-    first, more = min(impact.later), "more " if impact.refused.calls else ""
     calls = impact.refused_later
+    if not calls.calls:
+        return ""
+    first = min(at for at, tally in impact.later.items() if tally.calls)
+    more = "more " if impact.refused.calls else ""
     return (
         f" From {first} on, {calls.calls:,} {more}will be refused by dates that this change"
         f" brings: {money_text(calls)}."
@@ -129,6 +130,7 @@ def notes(report: ImpactReport) -> list[str]:
             for service, tally in sorted(
                 impact.not_replayed.items(), key=lambda item: (-item[1].calls, item[0] or "")
             )[:8]
+            if tally.calls
         )
         found.append(
             f"{counted(missing, 'call')} ({share}) could not be replayed: what they were decided"

@@ -70,7 +70,9 @@ def _lines(report: ImpactReport, rows: int) -> Iterator[str]:
             yield from _folded(title, _table(changes, rows), is_open=kind in REFUSING)
     if impact.dates:
         title = f"Dates ahead: {counted(len(impact.dates), 'change')} to come"
-        yield from _folded(title, _dates(impact.dates, rows), is_open=bool(impact.later))
+        yield from _folded(
+            title, _dates(impact.dates, rows), is_open=bool(impact.refused_later.calls)
+        )
     if report.caveats:
         lines = [
             f"- {code(f'{each.file}:{each.line}')}: {prose(each.message)}"
@@ -85,7 +87,7 @@ def _lines(report: ImpactReport, rows: int) -> Iterator[str]:
 def _sign(report: ImpactReport) -> str:
     if report.nothing_replayed:
         return "❔"
-    return "🛑" if report.impact.refused.calls or report.impact.later else "✅"
+    return "🛑" if report.impact.refused.calls or report.impact.refused_later.calls else "✅"
 
 
 def _folded(title: str, lines: Sequence[str], *, is_open: bool = False) -> Iterator[str]:

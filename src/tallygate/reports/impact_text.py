@@ -38,7 +38,7 @@ _STYLES: Final = {Kind.UNANSWERED: "red", Kind.REFUSED: "red", Kind.QUARANTINED:
 
 def impact_text(report: ImpactReport, width: int) -> RenderableType:
     """Lay the report out, newly refused first; json has what a long table leaves out."""
-    refusing = report.impact.refused.calls or report.impact.later
+    refusing = report.impact.refused.calls or report.impact.refused_later.calls
     style = "bold red" if refusing else "bold"
     if report.nothing_replayed:
         style = "bold yellow"

@@ -145,6 +145,61 @@ def test_calls_without_their_input_are_counted_and_never_guessed() -> None:
     }
 
 
+def test_usage_of_calls_from_before_the_window_adds_its_cost_and_nothing_else() -> None:
+    support, search = an_input(), an_input("search-api")
+    usage = some_calls(search, 0, cost=Decimal(3), unpriced=1, samples=("dec-before",))
+    lines = FakeDecisionLines([some_calls(support, 1), usage], [support, search])
+    head = a_policy(dated((day(-1), REJECT | {"mode": "report_only"}), (day(10), REJECT)))
+
+    impact = find_impact(lines, a_policy(), a_policy(refusing("search-api")), NOW)
+    (date,) = find_impact(lines, a_policy(), head, NOW).dates
+
+    assert impact.changes == []
+    assert impact.inputs == 1
+    assert impact.replayed == Tally(calls=1, cost=Decimal("3.25"), unpriced=1)
+    assert impact.unlike_record == Tally()
+    assert date.tally == Tally(calls=1, cost=Decimal("0.25"))
+    assert list(date.services) == ["support-assistant"]
+
+
+def test_a_date_that_meets_no_call_is_no_date() -> None:
+    usage = some_calls(an_input(), 0, cost=Decimal(3))
+    lines = FakeDecisionLines([usage], [an_input()])
+
+    impact = find_impact(lines, a_policy(), a_policy(dated((day(10), REJECT))), NOW)
+
+    assert (impact.dates, impact.later, impact.inputs) == ([], {}, 0)
+
+
+def test_usage_apart_from_its_call_by_bucket_alone_is_of_one_group_with_others() -> None:
+    canaries = REGISTRY["services"] | {"support-assistant": {"canary": {"default": 50}}}
+    recorded = an_input()
+    groups = [
+        some_calls(recorded, 0, call_bucket=3, cost=Decimal(2)),
+        some_calls(recorded, 1, call_bucket=4),
+        some_calls(recorded, 0, call_bucket=77, cost=Decimal(1)),
+    ]
+    head = a_policy(refusing("support-assistant"), services=canaries)
+
+    impact = find_impact(FakeDecisionLines(groups, [recorded]), a_policy(), head, NOW)
+
+    (change,) = impact.changes
+    assert change.tally == Tally(calls=1, cost=Decimal("2.25"))
+    assert impact.replayed == Tally(calls=1, cost=Decimal("3.25"))
+
+
+def test_what_break_glass_excused_is_asked_with_it_and_is_like_its_record() -> None:
+    taken = an_input(activations=["bg-search"])
+
+    def answer(question: Mapping[str, Any]) -> Mapping[str, Any]:
+        return ADMIT if "activations" in question else {**ADMIT, **REJECT}
+
+    policy = a_policy(answer)
+
+    assert impact_of(policy, policy, taken).unlike_record == Tally()
+    assert impact_of(policy, policy, an_input()).unlike_record.calls == 4
+
+
 def test_a_question_that_comes_again_is_asked_once_for_each_revision() -> None:
     base, head = a_policy(), a_policy()
     recorded = an_input()

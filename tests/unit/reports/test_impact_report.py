@@ -135,6 +135,27 @@ def test_the_headline_does_not_hide_what_a_date_will_refuse() -> None:
     assert "4,120 more will be refused" in headline(a_report(a_change(), later=later))
 
 
+def test_what_stands_for_no_call_is_not_told() -> None:
+    cost_alone = Tally(cost=Decimal(5))
+    report = a_report(
+        later={"2026-12-15T00:00:00Z": cost_alone},
+        not_replayed={"legacy": Tally(calls=2), "batches": cost_alone},
+    )
+
+    assert headline(report) == "No call of 51,203 replayed calls would be decided differently."
+    assert notes(report)[0].endswith("is not known: legacy 2.")
+    assert impact_markdown(report).splitlines()[1].startswith("### Policy impact: ✅ ")
+
+
+def test_a_date_is_named_by_the_first_that_calls_meet() -> None:
+    later = {
+        "2026-12-01T00:00:00Z": Tally(cost=Decimal(5)),
+        "2026-12-15T00:00:00Z": Tally(calls=3, cost=Decimal(1)),
+    }
+
+    assert "From 2026-12-15T00:00:00Z on, 3 will be refused" in headline(a_report(later=later))
+
+
 def test_where_nothing_was_replayed_the_headline_says_why() -> None:
     old = a_report(replayed=Tally(), not_replayed={"search": Tally(calls=7)})
 

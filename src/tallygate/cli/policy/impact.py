@@ -182,11 +182,11 @@ def is_impact_a_finding(found: Impact, fail_on: str) -> bool:
     """Whether what was found is to fail the command."""
     match fail_on:
         case "any":
-            return bool(found.changes or found.later)
+            return bool(found.total().calls or found.refused_later.calls)
         case "never":
             return False
         case _:
-            return bool(found.refused.calls or found.later)
+            return bool(found.refused.calls or found.refused_later.calls)
 
 
 @contextmanager
