@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import multiprocessing
@@ -178,6 +179,44 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     for attempt in (lambda: folder.keep(NIGHT), lambda: folder.one_at_a_time().__enter__()):
         with pytest.raises(ActivationsUnusable, match=str(tmp_path)):
             attempt()
+
+
+def _fail_to_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the disk fail when a folder is synced; files are still written."""
+    sync = os.fsync
+
+    def sync_files_only(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync_files_only)
+
+
+def test_what_could_not_be_kept_for_good_is_not_kept_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ActivationFolder(tmp_path)
+    _fail_to_sync(monkeypatch)
+
+    with pytest.raises(ActivationsUnusable, match="Input/output error"):
+        folder.keep(NIGHT)
+
+    assert list(folder.read()) == list(folder.current()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_gone_is_let_go_though_the_disk_may_forget_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = ActivationFolder(tmp_path)
+    folder.keep(NIGHT)
+    _fail_to_sync(monkeypatch)
+
+    folder.let_go(NIGHT.override_id)
+
+    assert list(folder.read()) == list(folder.current()) == []
+    assert str(tmp_path) in caplog.text
 
 
 def _hold(folder: Path, order: Path, name: str) -> None:

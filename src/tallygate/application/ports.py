@@ -111,7 +111,7 @@ class Activations(Protocol):
         ...
 
     def keep(self, activation: Activation) -> None:
-        """Keep it durably, in place of an earlier one of its entry."""
+        """Keep it durably, in place of an earlier one of its entry; one that fails is not kept."""
         ...
 
     def let_go(self, override_id: str) -> None:

@@ -89,14 +89,26 @@ class ActivationFolder:
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
-            self._sync_folder()
+            try:
+                self._sync_folder()
+            except OSError:
+                path.unlink(missing_ok=True)  # the caller hears that it is not kept
+                self._look()
+                raise
         self._look()
 
     def let_go(self, override_id: str) -> None:
         with self._told_of_failure():
             self._path(override_id).unlink(missing_ok=True)
-            if self._folder.exists():
-                self._sync_folder()
+        try:
+            self._sync_folder()
+        except FileNotFoundError:
+            pass  # there was no folder, so nothing was kept
+        except OSError as error:
+            # It is gone for everybody who reads; only a power cut could bring it back.
+            log.warning(
+                "activations_not_synced folder=%s error=%s", self._folder, type(error).__name__
+            )
         self._look()
 
     def _look(self) -> None:
