@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
-from litellm.proxy._types import LiteLLMRoutes, UserAPIKeyAuth
+from litellm.proxy._types import LiteLLMRoutes, ProxyException, UserAPIKeyAuth
 from litellm.proxy.auth.route_checks import RouteChecks
 from litellm.proxy.auth.user_api_key_auth import user_api_key_auth
+from litellm.proxy.common_utils.http_parsing_utils import _read_request_body
 
 from fakes.activations import FakeActivations
 from fakes.break_glass import HOUR_NS, a_night, glass
@@ -50,7 +53,9 @@ class Served:
         let_keys_call()
         self.client = TestClient(app)
 
-    async def _authenticated(self) -> UserAPIKeyAuth:
+    async def _authenticated(self, request: Request) -> UserAPIKeyAuth:
+        with suppress(ProxyException):
+            await _read_request_body(request)  # as LiteLLM's auth does: a form as a form
         return UserAPIKeyAuth(api_key="sk-test", team_id=self.team)
 
 
@@ -109,6 +114,24 @@ def test_a_body_that_cannot_be_read_is_explained(served: Served, body: bytes, pa
     assert answer.status_code == 422
     assert answer.json()["error"]["code"] == "activation_invalid"
     assert part in answer.json()["error"]["message"]
+    assert events_in(served.line) == []
+
+
+@pytest.mark.parametrize("path", ["activate", "end"])
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+)
+def test_a_form_is_told_to_be_json(served: Served, path: str, content_type: str) -> None:
+    served.activations.keep(a_night())
+    form = json.dumps(WISH) if "urlencoded" in content_type else "--x--\r\n"
+
+    answer = served.client.post(
+        f"{PATH}/{path}", content=form, headers={"content-type": content_type}
+    )
+
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "activation_invalid"
+    assert "content-type application/json" in answer.json()["error"]["message"]
     assert events_in(served.line) == []
 
 

@@ -69,7 +69,7 @@ def activation_routes(line: RequestLine, activations: Activations) -> APIRouter:
     ) -> JSONResponse:
         caller = _caller(line, key, request, f"{PREFIX}{ACTIVATE}")
 
-        def done() -> Activation:
+        def done(body: bytes) -> Activation:
             given = _given(body, _ACTIVATING)
             wish = Wish(
                 override_id=override_id,
@@ -79,8 +79,7 @@ def activation_routes(line: RequestLine, activations: Activations) -> APIRouter:
             )
             return _desk(line, activations).activate(wish, caller)
 
-        body = await request.body()
-        return await _answered("break_glass_activated", done)
+        return await _answered("break_glass_activated", request, done)
 
     @router.post(END, include_in_schema=False)
     async def end(
@@ -88,12 +87,11 @@ def activation_routes(line: RequestLine, activations: Activations) -> APIRouter:
     ) -> JSONResponse:
         caller = _caller(line, key, request, f"{PREFIX}{END}")
 
-        def done() -> Activation:
+        def done(body: bytes) -> Activation:
             reason = _given(body or b"{}", _ENDING).get("reason")
             return _desk(line, activations).end(override_id, reason, caller)
 
-        body = await request.body()
-        return await _answered("break_glass_ended", done)
+        return await _answered("break_glass_ended", request, done)
 
     return router
 
@@ -153,9 +151,20 @@ def _given(body: bytes, expected: Mapping[str, type]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-async def _answered(event: str, done: Callable[[], Activation]) -> JSONResponse:
+async def _body(request: Request) -> bytes:
     try:
-        activation = await run_in_threadpool(done)
+        return await request.body()
+    except RuntimeError as error:  # LiteLLM's authentication has read it, as a form
+        raise ActivationInvalid(
+            "body: expected a JSON object, got a form. Send it with content-type application/json."
+        ) from error
+
+
+async def _answered(
+    event: str, request: Request, done: Callable[[bytes], Activation]
+) -> JSONResponse:
+    try:
+        activation = await run_in_threadpool(done, await _body(request))
     except (ActivationError, SpoolError) as error:
         status = _STATUSES.get(type(error), 503)
         content = {"message": str(error), "type": "break_glass", "code": error.code, "param": None}
