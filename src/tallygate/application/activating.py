@@ -1,8 +1,9 @@
 """
 Activating break-glass, and ending it early: who may, for how long, and the event that says so.
 
-The event goes into the spool first: nothing is active of which the ledger would not hear. What is
-kept on the machine is what the gate's workers read; it ends by itself, and nobody has to come back.
+Of an activation the event goes into the spool first: nothing is active of which the ledger would
+not hear. Of an end it goes last: the ledger calls nothing ended that still is active. What is kept
+on the machine is what the gate's workers read; it ends by itself, and nobody has to come back.
 
 Errors  ActivationError: unknown entry, role not held, active already, or what is wrong with what
         was asked for, all of it at once. SpoolError when the event cannot be written.
@@ -45,6 +46,7 @@ from tallygate.errors import (
     NotActive,
     OverrideUnknown,
     RoleNotHeld,
+    SpoolError,
 )
 
 REASON_CHARS: Final = 200
@@ -95,21 +97,9 @@ class BreakGlassDesk:
     def activate(self, wish: Wish, caller: Caller) -> Activation:
         """Take what an entry allows, from this second on."""
         entry = self._entry_for(wish.override_id, caller)
-        now_ns = self.clock.now_ns()
-        if faults := [*_faults_of_caller(caller), *_faults_of(wish, entry, now_ns)]:
-            raise ActivationInvalid(" ".join(faults))
-        from_ns = now_ns - now_ns % NS_PER_SECOND
-        hours = entry.max_hours if wish.hours is None else wish.hours
-        activation = Activation(
-            override_id=entry.override_id,
-            role=entry.role,
-            activated_by=caller.name,
-            reason=wish.reason.strip(),
-            ticket=wish.ticket.strip(),
-            from_ns=from_ns,
-            until_ns=min(from_ns + hours * NS_PER_HOUR, entry.longest_until_ns(from_ns)),
-        )
         with self.activations.one_at_a_time():
+            now_ns = self.clock.now_ns()  # of its turn: it may have waited for others
+            activation = _allowed(wish, entry, caller, now_ns)
             active = self._active(entry.override_id, now_ns)
             if active is not None:
                 raise AlreadyActive(
@@ -120,7 +110,7 @@ class BreakGlassDesk:
             try:
                 self.activations.keep(activation)
             except ActivationsUnusable:
-                undone = _ended_at(activation, from_ns, "could not be kept")
+                undone = _ended_at(activation, activation.from_ns, "could not be kept")
                 self._write(undone, caller, now_ns, ended=True)
                 raise
         return activation
@@ -133,14 +123,18 @@ class BreakGlassDesk:
             faults += _faults_of_text("reason", reason, REASON_CHARS)
         if faults:
             raise ActivationInvalid(" ".join(faults))
-        now_ns = self.clock.now_ns()
         with self.activations.one_at_a_time():
+            now_ns = self.clock.now_ns()
             active = self._active(override_id, now_ns)
             if active is None:
                 raise NotActive(f"{override_id} is not active, so there is nothing to end.")
             ended = _ended_at(active, now_ns, (reason or _ENDED_EARLY).strip())
-            self._write(ended, caller, now_ns, ended=True)
             self.activations.let_go(override_id)
+            try:
+                self._write(ended, caller, now_ns, ended=True)
+            except SpoolError:
+                self.activations.keep(active)
+                raise
         return ended
 
     def _entry_for(self, override_id: str, caller: Caller) -> BreakGlassEntry:
@@ -206,6 +200,22 @@ class BreakGlassDesk:
             ),
         )
         self.spool.append(SpoolRecord(Stage.SETTLED, event))
+
+
+def _allowed(wish: Wish, entry: BreakGlassEntry, caller: Caller, now_ns: int) -> Activation:
+    if faults := [*_faults_of_caller(caller), *_faults_of(wish, entry, now_ns)]:
+        raise ActivationInvalid(" ".join(faults))
+    from_ns = now_ns - now_ns % NS_PER_SECOND
+    hours = entry.max_hours if wish.hours is None else wish.hours
+    return Activation(
+        override_id=entry.override_id,
+        role=entry.role,
+        activated_by=caller.name,
+        reason=wish.reason.strip(),
+        ticket=wish.ticket.strip(),
+        from_ns=from_ns,
+        until_ns=min(from_ns + hours * NS_PER_HOUR, entry.longest_until_ns(from_ns)),
+    )
 
 
 def _ended_at(activation: Activation, now_ns: int, reason: str) -> Activation:

@@ -20,6 +20,7 @@ from fakes.break_glass import (
 from fakes.clock import FakeClock
 from fakes.entries import NOON_NS, SECOND_NS
 from fakes.lines import BrokenSpool
+from tallygate.application.activating import BreakGlassDesk
 from tallygate.domain.attribution.contract import Principal
 from tallygate.domain.kernel.instants import ns_from_text
 from tallygate.domain.ledger.events import ActivationFacts, EventKind, OwnershipFacts, Status
@@ -264,3 +265,64 @@ def test_after_an_end_it_can_be_activated_again() -> None:
     desk.activate(a_wish(), a_caller())
 
     assert len(events_at(desk)) == 3
+
+
+def test_what_cannot_be_let_go_is_not_ended_in_the_ledger() -> None:
+    desk = a_desk(a_night())
+    assert isinstance(desk.activations, FakeActivations)
+    desk.activations.is_stuck = True
+
+    for _ in range(2):
+        with pytest.raises(ActivationsUnusable):
+            desk.end("bg-support-outage", None, a_caller())
+    assert events_at(desk) == []
+    assert kept_at(desk) == [a_night()]
+
+    desk.activations.is_stuck = False
+    desk.end("bg-support-outage", None, a_caller())
+    assert len(events_at(desk)) == 1
+
+
+def test_an_end_of_which_the_ledger_cannot_hear_is_none() -> None:
+    desk = a_desk(a_night(), spool=BrokenSpool())
+
+    with pytest.raises(SpoolUnusable):
+        desk.end("bg-support-outage", None, a_caller())
+    assert kept_at(desk) == [a_night()]
+
+
+def _wait_a_minute(desk: BreakGlassDesk) -> None:
+    assert isinstance(desk.clock, FakeClock)
+    assert isinstance(desk.activations, FakeActivations)
+    clock = desk.clock
+    desk.activations.while_waiting = lambda: clock.go_on(seconds=60)
+
+
+def test_who_waited_for_a_turn_gets_the_hours_from_then_on() -> None:
+    desk = a_desk()
+    _wait_a_minute(desk)
+
+    activation = desk.activate(a_wish(), a_caller())
+
+    assert activation.from_ns == NOON_NS + 60 * SECOND_NS
+    assert activation.until_ns == activation.from_ns + 2 * HOUR_NS
+    (event,) = events_at(desk)
+    assert event.occurred_at_ns == activation.from_ns
+
+
+def test_an_entry_that_expired_during_the_wait_is_not_activated() -> None:
+    desk = a_desk(break_glass=glass(expires_at="2026-11-21T12:00:30Z"))
+    _wait_a_minute(desk)
+
+    with pytest.raises(ActivationInvalid, match="expired at"):
+        desk.activate(a_wish(), a_caller())
+    assert events_at(desk) == []
+
+
+def test_an_end_counts_from_its_turn() -> None:
+    desk = a_desk(a_night(from_ns=NOON_NS + 30 * SECOND_NS))
+    _wait_a_minute(desk)
+
+    ended = desk.end("bg-support-outage", None, a_caller())
+
+    assert ended.until_ns == NOON_NS + 60 * SECOND_NS
