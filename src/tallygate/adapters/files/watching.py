@@ -89,30 +89,40 @@ class FolderWatch:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            places, over = _places_of(self._folder), threading.Event()
-            self._round_over = over
-            rounds = [
-                threading.Thread(target=self._watch, args=(places, part, over), daemon=True)
-                for part in (places.beside, places.inside)
-                if part
-            ]
-            for each in rounds:
-                each.start()
-            if self._stop.is_set():
-                over.set()
-            for each in rounds:
-                each.join()
+            try:
+                self._watch_a_round()
+            except Exception as error:  # noqa: BLE001 - whatever fails, the watch goes on
+                self._round_over.set()  # for a thread that did start
+                self._failed(error)
             if self.fault is not None:
                 self._stop.wait(_PAUSE_S)
+
+    def _watch_a_round(self) -> None:
+        places, over = _places_of(self._folder), threading.Event()
+        self._round_over = over
+        rounds = [
+            threading.Thread(target=self._watch, args=(places, part, over), daemon=True)
+            for part in (places.beside, places.inside)
+            if part
+        ]
+        for each in rounds:
+            each.start()
+        if self._stop.is_set():
+            over.set()
+        for each in rounds:
+            each.join()
+
+    def _failed(self, error: Exception) -> None:
+        if self.fault is None:
+            log.warning("policies_not_watched folder=%s error=%s", self._folder, error)
+        self.fault = str(error) or type(error).__name__
 
     def _watch(self, places: _Places, folders: frozenset[str], over: threading.Event) -> None:
         """Watch some of the places until they are others."""
         try:
             self._watch_on(places, folders, over)
-        except OSError as error:  # a folder that has just gone, or no watches left
-            if self.fault is None:
-                log.warning("policies_not_watched folder=%s error=%s", self._folder, error)
-            self.fault = str(error)
+        except Exception as error:  # noqa: BLE001 - no watches left, or watchfiles' RuntimeError
+            self._failed(error)
         finally:
             over.set()
 
@@ -130,7 +140,8 @@ class FolderWatch:
             recursive=False,
             raise_interrupt=False,
         ):
-            self.fault = None
+            if not over.is_set():  # else the other part may have failed just now
+                self.fault = None
             is_change = any(places.has_part(path) for _, path in seen)
             looks_left -= 1
             if not (is_new or is_change or looks_left == 0):
@@ -156,7 +167,7 @@ def _is_polled() -> bool:
 def _places_of(folder: Path) -> _Places:
     inside = set(folders_in(folder))
     named = {folder, _end_of(folder)}
-    links = [path for path in (*inside, *files_below(folder)) if path.is_symlink()]
+    links = [path for path in (*inside, *files_below(folder)) if _target_of(path) is not None]
     for path in (folder, *links):
         named |= {*_links_to(path), _end_of(path)}
     beside = {_nearest(path) for path in named}
@@ -170,9 +181,16 @@ def _places_of(folder: Path) -> _Places:
 
 def _nearest(path: Path) -> tuple[Path, Path]:
     """Find the nearest folder above that exists, and what would have to appear in it."""
-    while not path.parent.is_dir() and path.parent != path:
+    while not _is_folder(path.parent) and path.parent != path:
         path = path.parent
     return path.parent, path
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # not to be reached, or too long for a name
+        return False
 
 
 def _identified(folders: Iterable[Path]) -> Iterable[tuple[str, int, int]]:
@@ -201,12 +219,20 @@ def _links_to(path: Path) -> list[Path]:
             place = place.parent
             continue
         step = place / part
-        if not step.is_symlink():
+        target = _target_of(step)
+        if target is None:
             place = step
             continue
         found.append(step)
-        target = step.readlink()
         if target.is_absolute():
             place = Path(target.anchor)
         waiting.extend(reversed([part for part in target.parts if part != target.anchor]))
     return found
+
+
+def _target_of(path: Path) -> Path | None:
+    """Read a link; None for what is none, has just gone or cannot be reached."""
+    try:
+        return path.readlink()
+    except OSError:
+        return None

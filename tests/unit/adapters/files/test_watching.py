@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fakes.policy_folders import REGO_PATH, small_policies
+from tallygate.adapters.files import watching as watching_module
 from tallygate.adapters.files.folder_content import read_content
 from tallygate.adapters.files.watching import LONGEST_S, QUIET_S, FolderWatch
 
@@ -294,3 +296,52 @@ def test_the_thread_ends_with_the_watch(tmp_path: Path) -> None:
 
     assert time.monotonic() - began < 2 * QUIET_S + 0.2
     assert not [t for t in threading.enumerate() if t.name == "tallygate-watch"]
+
+
+@pytest.mark.parametrize("target", ["x" * 300, f"{'x' * 300}/y"])
+def test_a_link_that_cannot_be_followed_does_not_end_the_watch(tmp_path: Path, target: str) -> None:
+    folder = small_policies(tmp_path / "policies")
+    (folder / "notes").symlink_to(target)
+    with watched(folder) as seen:
+        write_in_place(folder)
+
+        seen.until(read_content(folder).digest)
+
+
+@pytest.mark.parametrize("failing", ["_places_of", "watch"])
+@pytest.mark.parametrize("error", [OSError(116, "Stale file handle"), RuntimeError("internal")])
+def test_a_watch_that_fails_says_so_once_and_goes_on_when_it_can(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failing: str,
+    error: Exception,
+) -> None:
+    monkeypatch.setattr(watching_module, "_PAUSE_S", 0.05)
+    folder, times = small_policies(tmp_path / "policies"), 0
+
+    def fail(*_: Any, **__: Any) -> Any:
+        nonlocal times
+        times += 1
+        raise error
+
+    seen = Seen(folder)
+    watch = FolderWatch(folder, seen)
+    with monkeypatch.context() as broken:
+        broken.setattr(watching_module, failing, fail)
+        watch.start()
+        deadline = time.monotonic() + 5
+        while times < 5:
+            assert time.monotonic() < deadline, "it was not tried again"
+            time.sleep(0.01)
+        assert watch.fault == str(error)
+    try:
+        seen.first()
+        write_in_place(folder)
+        seen.until(read_content(folder).digest)
+
+        assert watch.fault is None
+        said = [r for r in caplog.records if "policies_not_watched" in r.msg]
+        assert 1 <= len(said) <= 2  # the two parts of a round may fail at once
+    finally:
+        watch.stop()
