@@ -76,6 +76,7 @@ class PolicyReloader:
         self._watch: FolderWatch | None = None
         self._task: asyncio.Task[None] | None = None
         self._child: subprocess.Popen[bytes] | None = None
+        self._is_closed = False
         self._is_change = False
         """Whether the next look is at a change; others only make sure that none was missed."""
 
@@ -104,6 +105,7 @@ class PolicyReloader:
         """Stop watching, and a reading that is under way with it."""
         if self._task is not None:
             self._task.cancel()
+        self._is_closed = True  # before the kill: a child that is started after it sees this
         self._kill_child()
         if self._watch is not None:
             await asyncio.to_thread(self._watch.stop)
@@ -189,7 +191,8 @@ class PolicyReloader:
 
     def _read_in_child(self, bundle: Path) -> Reading:
         environment = {name: value for name in INHERITED if (value := os.environ.get(name))}
-        self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        self._go_on_unless_closed()
+        self._child = child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", MODULE, str(self._parts.folder), str(bundle)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -197,13 +200,15 @@ class PolicyReloader:
             env=environment,
             start_new_session=True,
         )
-        try:
-            found, said = self._child.communicate(timeout=_DEADLINE_S)
-            code = self._child.returncode
-        except subprocess.TimeoutExpired as error:
-            raise ReadingFailed(f"reading took longer than {_DEADLINE_S:.0f} s") from error
-        finally:
-            self._kill_child()
+        with child:
+            try:
+                self._go_on_unless_closed()
+                found, said = child.communicate(timeout=_DEADLINE_S)
+                code = child.returncode
+            except subprocess.TimeoutExpired as error:
+                raise ReadingFailed(f"reading took longer than {_DEADLINE_S:.0f} s") from error
+            finally:
+                self._kill_child()
         if code != 0:
             last = said.decode(errors="replace").strip().rpartition("\n")[2][:_TAIL]
             raise ReadingFailed(f"the reading child ended with {code}: {last}")
@@ -211,6 +216,10 @@ class PolicyReloader:
             return reading_from_json(found)
         except (ValueError, KeyError, TypeError) as error:
             raise ReadingFailed("the reading child's answer cannot be read") from error
+
+    def _go_on_unless_closed(self) -> None:
+        if self._is_closed:
+            raise ReadingFailed("the worker is closing")
 
     def _kill_child(self) -> None:
         child, self._child = self._child, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -31,7 +32,7 @@ from tallygate.application.reloading import InForce, Reloading
 from tallygate.bootstrap import reloading as reloading_module
 from tallygate.bootstrap.gate import policy_of
 from tallygate.bootstrap.policy_reading import read_at_start
-from tallygate.bootstrap.reloading import PolicyReloader, ReloadParts
+from tallygate.bootstrap.reloading import PolicyReloader, ReadingFailed, ReloadParts
 
 Condition = Callable[[], Any]
 
@@ -284,6 +285,30 @@ async def test_closing_in_the_middle_of_a_reading_ends_the_child(tmp_path: Path)
         assert time.monotonic() - began < 2
         await worker.until(lambda: child.poll() is not None)
         assert worker.revision == before
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+async def test_closing_while_a_child_is_being_started_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_before: bool
+) -> None:
+    reloader = Worker(tmp_path).reloader
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def closed_meanwhile(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*args, **kwargs))
+        asyncio.run(reloader.close())
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", closed_meanwhile)
+    if is_before:
+        await reloader.close()
+
+    with pytest.raises(ReadingFailed, match="closing"):
+        await asyncio.to_thread(reloader._read_in_child, tmp_path / "bundle.zip")
+
+    assert len(started) == (0 if is_before else 1)
+    assert all(child.returncode is not None for child in started)
 
 
 async def test_two_workers_on_one_state_folder_keep_one_whole_bundle(tmp_path: Path) -> None:
