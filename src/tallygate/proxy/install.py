@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -85,48 +86,68 @@ class _Installed:
             self.parts.reloader.start()
 
     async def close(self) -> None:
-        """Let late hooks finish, then write all that is known and let the spool go."""
+        """
+        Let late hooks finish, then write all that is known and let the spool go.
+
+        No step keeps the next from being taken, nor LiteLLM from its own shutdown after them.
+        """
         if self._task is not None:
             self._task.cancel()
         if self.parts.reloader is not None:
-            await self.parts.reloader.close()
+            with _reported("close_reloader"):
+                await self.parts.reloader.close()
         for _ in range(int(_DRAIN_AT_END_S / 0.05)):
             if self._journal.lingering == 0:
                 break
             await asyncio.sleep(0.05)
-        try:
+        with _reported("close_journal"):
             self._journal.sweep(at_end=True)
+        with _reported("close_refusals"):
             self.parts.line.write_held_refusals(at_end=True)
-        except Exception as error:  # noqa: BLE001 - the spool is closed whatever happens
-            report("close", error)
-        self.parts.line.spool.close()
-        self.parts.metrics.close()
+        with _reported("close_spool"):
+            self.parts.line.spool.close()
+        with _reported("close_metrics"):
+            self.parts.metrics.close()
         if self.parts.line.server is not None:
-            await self.parts.line.server.close()
-        self._check.remove()
+            with _reported("close_server"):
+                await self.parts.line.server.close()
+        with _reported("close_gates_file"):
+            self._check.remove()
 
     async def _keep_house(self) -> None:
         is_noted = False
         while True:
-            try:
-                if not is_noted:
+            if not is_noted:
+                with _reported("housekeeping_callbacks"):
                     self._check.note(*_order_of_callbacks(self._gate))
-                    is_noted = True
+                is_noted = True
+            with _reported("housekeeping_journal"):
                 self._journal.sweep()
+            with _reported("housekeeping_refusals"):
                 self.parts.line.write_held_refusals()
+            with _reported("housekeeping_metrics"):
                 self._tell_numbers()
-                if self.parts.drain is not None:
+            if self.parts.drain is not None:
+                with _reported("housekeeping_drain"):
                     self.parts.drain.keep_alive()
+            with _reported("housekeeping_server"):
                 await self._server.look()
+            with _reported("housekeeping_gates_file"):
                 self._check.write_if_changed()
-            except Exception as error:  # noqa: BLE001 - housekeeping must go on
-                report("housekeeping", error)
             await asyncio.sleep(_HOUSEKEEPING_S)
 
     def _tell_numbers(self) -> None:
         line, metrics = self.parts.line, self.parts.metrics
         metrics.terms(line.terms_now(), line.clock.now_ns())
         metrics.uncounted(line.uncounted)
+
+
+@contextmanager
+def _reported(step: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - one step's failure must not be the others'
+        report(step, error)
 
 
 def _install_hooks(
