@@ -14,6 +14,7 @@ Every error that tallygate raises, as one tree. `code` is the metric label and t
     │   ├── PolicyNotCompiled      policy.wasm does not belong to the Rego beside it
     │   ├── BundleNotSigned        a bundle for an OPA server that opa could not sign
     │   └── EngineFailed           undefined, unreadable, too slow
+    │       └── EngineSlow         over its deadline, which may be the host's doing
     ├── ActivationError            break-glass that cannot be activated or ended
     │   ├── OverrideUnknown        no entry has this id
     │   ├── RoleNotHeld            the caller does not hold the entry's role
@@ -158,6 +159,10 @@ class EngineFailed(EngineError):
     """The engine gave no answer: undefined, trapped, over its deadline or its memory."""
 
     code = "engine_failed"
+
+
+class EngineSlow(EngineFailed):
+    """The engine was over its deadline: a runaway policy, or a busy host. Ask again."""
 
 
 class ActivationError(TallygateError):

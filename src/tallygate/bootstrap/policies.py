@@ -37,6 +37,7 @@ from tallygate.application.rollout_check import DOCUMENT, check_plan
 from tallygate.errors import (
     EngineError,
     EngineFailed,
+    EngineSlow,
     PoliciesInvalid,
     PolicyNotCompiled,
     Problem,
@@ -196,9 +197,15 @@ def _usable_wasm(policies: PolicySet, check: FolderCheck) -> bytes:
 
 
 def differences(engine: EmbeddedEngine, case: PolicyCase) -> Iterator[Problem]:
-    """Ask a case's question; each part of the decision that is another one is a problem."""
+    """
+    Ask a case's question; each part of the decision that is another one is a problem.
+
+    EngineSlow leaves: a busy host is not the policy's fault.
+    """
     try:
         answer = engine.decide(case.question)
+    except EngineSlow:
+        raise
     except EngineFailed as error:
         yield Problem(code="case_differs", message=str(error), file=case.file)
         return

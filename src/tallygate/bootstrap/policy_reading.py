@@ -6,7 +6,8 @@ At start this happens in the proxy. While it serves calls it happens in a child 
 a half of Python, and a thread would take every other turn of the interpreter from the calls.
 
 Shapes  The child writes the bundle, and what it found as one line of JSON to stdout.
-Errors  PoliciesUnsettled. What is wrong with policies are problems, which name the folder's files.
+Errors  PoliciesUnsettled, and EngineSlow except at start, where nobody would ask again. What is
+        wrong with policies are problems, which name the folder's files.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Self
@@ -31,7 +32,7 @@ from tallygate.adapters.engines.loading import (
     write_bundle,
 )
 from tallygate.adapters.files.folder_content import FolderContent, read_content
-from tallygate.adapters.files.policies import PolicySet, read_cases, read_policies
+from tallygate.adapters.files.policies import PolicyCase, PolicySet, read_cases, read_policies
 from tallygate.application.policy_check import check_policies
 from tallygate.application.reloading import Reading
 from tallygate.bootstrap.policies import differences
@@ -39,7 +40,13 @@ from tallygate.domain.attribution.contract import contract_from_data, registry_f
 from tallygate.domain.kernel.instants import text_from_ns
 from tallygate.domain.policy.break_glass import break_glass_from_data
 from tallygate.domain.policy.terms import terms_from_data
-from tallygate.errors import EngineError, PoliciesInvalid, PoliciesUnsettled, Problem
+from tallygate.errors import (
+    EngineError,
+    EngineSlow,
+    PoliciesInvalid,
+    PoliciesUnsettled,
+    Problem,
+)
 
 MODULE: Final = "tallygate.bootstrap.policy_reading"
 _NICENESS: Final = 10
@@ -62,7 +69,7 @@ def read_at_start(folder: Path, last_good: Path, now_ns: int) -> StartingPolicy:
         unsettled = Problem(code=error.code, message=f"{error}.", file=str(folder))
         content = FolderContent(folder, {}, "", now_ns, (unsettled,))
     with _Copy(content, now_ns) as copy:
-        loaded = load_engine(copy.read, last_good, copy.judge)
+        loaded = load_engine(copy.read, last_good, copy.judge_at_start)
     reading = Reading(
         content=content.digest,
         revision=None if loaded.is_last_good else loaded.engine.revision,
@@ -86,6 +93,8 @@ def read_to_bundle(folder: Path, target: Path, now_ns: int) -> Reading:
             ready.engine.close()
             if not problems:
                 write_bundle(target, ready.bundle)
+        except EngineSlow:
+            raise
         except (PoliciesInvalid, EngineError) as error:
             problems = problems_of(error, folder)
     return Reading(content=content.digest, revision=revision, problems=problems, warnings=warnings)
@@ -105,6 +114,9 @@ def reading_from_json(text: bytes) -> Reading:
         problems=tuple(Problem(**problem) for problem in found["problems"]),
         warnings=tuple(found["warnings"]),
     )
+
+
+_Compare = Callable[[EmbeddedEngine, PolicyCase], Iterator[Problem]]
 
 
 class _Copy:
@@ -136,6 +148,13 @@ class _Copy:
 
     def judge(self, engine: EmbeddedEngine) -> Sequence[Problem]:
         """Look for what `tallygate policy check` would refuse, price lists aside."""
+        return self._judge(engine, differences)
+
+    def judge_at_start(self, engine: EmbeddedEngine) -> Sequence[Problem]:
+        """Look for the same; a case that was not answered in time speaks against the folder."""
+        return self._judge(engine, _differences_or_too_slow)
+
+    def _judge(self, engine: EmbeddedEngine, compare: _Compare) -> Sequence[Problem]:
         assert self._policies is not None, "judged before it was read"
         problems = list(check_policies(self._policies.documents, self._now))
         try:
@@ -145,9 +164,11 @@ class _Copy:
             terms_from_data(self._policies.data)
             if not any(problem.severity == "error" for problem in problems):
                 for case in read_cases(self._place):  # else they differ by what is named already
-                    problems.extend(differences(engine, case))
+                    problems.extend(compare(engine, case))
         except PoliciesInvalid as error:
             problems.extend(error.problems)
+        except EngineSlow:
+            raise
         except Exception as error:  # noqa: BLE001 - data that passed every rule, and yet
             told = f"the gate cannot use what the files say ({type(error).__name__})."
             problems.append(Problem(code="data_unfit", message=told, file=str(self._place)))
@@ -164,13 +185,20 @@ class _Copy:
         )
 
 
+def _differences_or_too_slow(engine: EmbeddedEngine, case: PolicyCase) -> Iterator[Problem]:
+    try:
+        yield from differences(engine, case)
+    except EngineSlow as error:
+        yield Problem(code="case_differs", message=str(error), file=case.file)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run as the child: exit 0 where something was found out, be it good or bad; 3 where not."""
     folder, bundle = map(Path, arguments)
     os.nice(_NICENESS)
     try:
         reading = read_to_bundle(folder, bundle, time.time_ns())
-    except (PoliciesUnsettled, OSError, MemoryError) as error:
+    except (PoliciesUnsettled, EngineSlow, OSError, MemoryError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 3
     sys.stdout.buffer.write(reading_as_json(reading))

@@ -11,7 +11,7 @@ import pytest
 from fakes.policy_folders import ADMISSION, REGO_PATH, real_opa
 from tallygate.adapters.engines.embedded import EmbeddedEngine
 from tallygate.adapters.engines.opa import compile_policy
-from tallygate.errors import EngineFailed
+from tallygate.errors import EngineFailed, EngineSlow
 
 DATA = {"contract": {"required": {"default": ["owner_team", "service"]}}}
 SECRET = "sk-very-secret"
@@ -130,7 +130,7 @@ def test_a_runaway_is_stopped_and_the_next_question_is_answered() -> None:
     )
     engine = EmbeddedEngine(compiled(rego), {"n": list(range(2000))}, "r", deadline_s=0.05)
 
-    with pytest.raises(EngineFailed, match="deadline"):
+    with pytest.raises(EngineSlow, match="deadline"):
         engine.decide({"slow": True})
     assert engine.decide({})["violations"] == []
 

@@ -6,24 +6,30 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fakes.broken_policies import ADMISSION, BREAKS, CASE, CONTRACT, REGISTRY, Break, added, said
 from fakes.policy_folders import path_without_opa, real_opa
+from tallygate.adapters.engines.embedded import EmbeddedEngine
 from tallygate.adapters.engines.loading import read_bundle, read_last_good
 from tallygate.adapters.files.policies import read_policies
 from tallygate.adapters.files.starter import starter_policies
+from tallygate.bootstrap import policy_reading
+from tallygate.bootstrap.policies import check_folder
 from tallygate.bootstrap.policy_reading import (
     MODULE,
+    main,
     read_at_start,
     read_to_bundle,
     reading_as_json,
     reading_from_json,
 )
 from tallygate.domain.kernel.instants import ns_from_text
-from tallygate.errors import PoliciesInvalid
+from tallygate.errors import EngineSlow, PoliciesInvalid
 
 NOW_NS = ns_from_text("2026-11-21T10:00:00Z")
 
@@ -103,6 +109,57 @@ def test_a_child_that_cannot_write_says_so_and_judges_nothing(folder: Path) -> N
     assert found.returncode == 3
     assert "NotADirectoryError" in found.stderr
     assert found.stdout == ""
+
+
+# A host that is too busy for the engine's deadline says nothing about the policies.
+
+
+@pytest.fixture
+def _too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each question but the first empty one be over its deadline."""
+    decide = EmbeddedEngine.decide
+
+    def slow(engine: EmbeddedEngine, question: Mapping[str, Any]) -> Mapping[str, Any]:
+        if question:
+            raise EngineSlow("the policy engine gave no answer (deadline).")
+        return decide(engine, question)
+
+    monkeypatch.setattr(EmbeddedEngine, "decide", slow)
+
+
+@pytest.mark.usefixtures("_too_slow")
+def test_an_answer_past_the_deadline_is_not_found_out_and_refuses_nothing(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(policy_reading, "_NICENESS", 0)
+
+    code = main([str(folder), str(tmp_path / "bundle.zip")])
+
+    said_so = capsys.readouterr()
+    assert code == 3
+    assert said_so.out == ""
+    assert said_so.err == "EngineSlow: the policy engine gave no answer (deadline).\n"
+    assert not (tmp_path / "bundle.zip").exists()
+
+
+@pytest.mark.usefixtures("_too_slow")
+def test_a_check_whose_cases_are_past_the_deadline_could_not_tell(folder: Path) -> None:
+    check = check_folder(folder, "2026-11-21T10:00:00Z")
+
+    assert "deadline" in check.untold
+    assert not any(problem.code == "case_differs" for problem in check.problems)
+
+
+@pytest.mark.usefixtures("_too_slow")
+def test_a_first_start_on_a_busy_host_starts_and_says_so(folder: Path, tmp_path: Path) -> None:
+    started = read_at_start(folder, tmp_path / "state", NOW_NS)
+
+    assert started.loaded.engine.revision == read_policies(folder).revision
+    assert {problem.code for problem in started.reading.problems} == {"case_differs"}
+    assert "deadline" in started.loaded.warnings[0]
 
 
 # At start the same is judged, and there may be nothing else to decide by.

@@ -6,7 +6,8 @@ Units   The deadline is in seconds and at ten milliseconds' grain; a memory page
 Exact   Evaluation is inline and holds the interpreter between guest calls: ask it on the event
         loop, not in an executor. It may be asked from several threads; each has an instance of
         its own, the first is made at load, further ones when two threads ask at once.
-Errors  EngineFailed names the kind of failure and nothing of the question or the data.
+Errors  EngineFailed names the kind of failure and nothing of the question or the data; EngineSlow
+        is the one that says nothing about the policy.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from opapywasm import OpaWasmPolicy, PolicyConfig
 from opapywasm.errors import OpaEntrypointError, OpaWasmError
 
 from tallygate.adapters.engines.opa import ENTRYPOINT
-from tallygate.errors import EngineFailed
+from tallygate.errors import EngineFailed, EngineSlow
 
 DEADLINE_S: Final = 0.25
 """Stops runaways only: a garbage collection or a busy host may well take 50 ms."""
@@ -125,5 +126,6 @@ def _order_of(item: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _failed(what: str, error: Exception) -> EngineFailed:
     # The text of an engine error can quote the question; only its class is passed on.
-    kind = "deadline" if "time limit" in str(error) else type(error).__name__
-    return EngineFailed(f"the policy engine {what} ({kind}).")
+    if "time limit" in str(error):
+        return EngineSlow(f"the policy engine {what} (deadline).")
+    return EngineFailed(f"the policy engine {what} ({type(error).__name__}).")
