@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from fakes.entries import PERSON, an_entry, event_id
 from tallygate.adapters.stores.sqlite import SqliteLedger
-from tallygate.bootstrap import sealed_ledger
+from tallygate.bootstrap import worker_processes
 from tallygate.cli import main
 
 DATABASE = Path(".tallygate/ledger.db")
@@ -281,9 +281,9 @@ def test_many_spans_are_checked_in_processes_of_their_own(
         run("seal")
     tamper("UPDATE events SET cost_e12 = 1 WHERE seq IN (2, 7)")
     forked: list[int] = []
-    real = sealed_ledger.ProcessPoolExecutor
+    real = worker_processes.ProcessPoolExecutor
     monkeypatch.setattr(
-        sealed_ledger,
+        worker_processes,
         "ProcessPoolExecutor",
         lambda workers, **how: forked.append(workers) or real(workers, **how),
     )

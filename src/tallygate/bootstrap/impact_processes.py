@@ -8,11 +8,7 @@ Errors  EngineFailed where a process was ended from outside.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import Final
@@ -21,6 +17,7 @@ from tallygate.adapters.files.policies import PolicySet
 from tallygate.application.impact_comparison import Comparison
 from tallygate.application.impact_findings import Batch, Findings, Window
 from tallygate.bootstrap.impact import Compared, load_both
+from tallygate.bootstrap.worker_processes import cores, in_processes
 from tallygate.errors import EngineFailed
 
 _INLINE_BATCHES: Final = 24
@@ -38,7 +35,7 @@ class AllCores:
     inline_batches: int = _INLINE_BATCHES
 
     def __call__(self, batches: Sequence[Batch]) -> Iterator[Findings]:
-        workers = min(_WORKERS_MAX, _cores(), len(batches))
+        workers = min(_WORKERS_MAX, cores(), len(batches))
         if len(batches) <= self.inline_batches or workers < 2:
             here = Comparison(self.compared.base, self.compared.head, self.window)
             yield from map(here.compare, batches)
@@ -53,30 +50,14 @@ class AllCores:
 
     def _in_processes(self, batches: Sequence[Batch], workers: int) -> Iterator[Findings]:
         base, head = (replace(read, documents={}) for read in self.compared.read)
-        under_way: deque[Future[Findings]] = deque()
-        with ProcessPoolExecutor(
+        return in_processes(
+            _compare_in_worker,
+            batches,
             workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_load_in_worker,
-            initargs=(base, head, self.window),
-        ) as pool:
-            try:
-                for batch in batches:
-                    under_way.append(pool.submit(_compare_in_worker, batch))
-                    if len(under_way) > workers * _BATCHES_AHEAD:
-                        yield under_way.popleft().result()
-                while under_way:
-                    yield under_way.popleft().result()
-            finally:
-                for future in under_way:
-                    future.cancel()
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
+            ahead=_BATCHES_AHEAD,
+            prepare=_load_in_worker,
+            prepared_with=(base, head, self.window),
+        )
 
 
 _LOADED_IN_WORKER: list[Comparison] = []

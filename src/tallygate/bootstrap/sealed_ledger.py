@@ -9,11 +9,7 @@ Errors  As the ledger's own.
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import os
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +23,7 @@ from tallygate.adapters.stores.sealing import SqlSealStore
 from tallygate.application.ledger_ports import CheckedSpan, Span
 from tallygate.application.verification import Verification, check_span, verify
 from tallygate.bootstrap.books import open_ledger
+from tallygate.bootstrap.worker_processes import cores, in_processes
 from tallygate.errors import LedgerUnavailable
 from tallygate.settings import Settings
 
@@ -94,31 +91,14 @@ class _PoolChecker:
             ) from error
 
     def _in_processes(self, spans: Iterator[Span]) -> Iterator[CheckedSpan]:
-        workers = min(_WORKERS_MAX, _cores())
-        under_way: deque[Future[CheckedSpan]] = deque()
-        with ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_open_in_worker,
-            initargs=(self._opened.url, self._opened.archive_folders),
-        ) as pool:
-            try:
-                for span in spans:
-                    under_way.append(pool.submit(_check_in_worker, span))
-                    if len(under_way) > workers * _SPANS_AHEAD:
-                        yield under_way.popleft().result()
-                while under_way:
-                    yield under_way.popleft().result()
-            finally:
-                for future in under_way:
-                    future.cancel()
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
+        return in_processes(
+            _check_in_worker,
+            spans,
+            min(_WORKERS_MAX, cores()),
+            ahead=_SPANS_AHEAD,
+            prepare=_open_in_worker,
+            prepared_with=(self._opened.url, self._opened.archive_folders),
+        )
 
 
 _OPENED_IN_WORKER: list[tuple[SqlSealStore, ParquetFolder]] = []

@@ -49,7 +49,7 @@ def recorded_calls() -> FakeDecisionLines:
 def test_processes_find_what_one_process_finds(
     compared: Compared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(impact_processes, "_cores", lambda: 2)
+    monkeypatch.setattr(impact_processes, "cores", lambda: 2)
     told: list[tuple[int, int | None]] = []
     policies = (compared.base, compared.head, WINDOW)
 
@@ -69,7 +69,7 @@ def test_processes_find_what_one_process_finds(
 def test_a_process_that_was_ended_from_outside_is_no_answer(
     compared: Compared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(impact_processes, "_cores", lambda: 2)
+    monkeypatch.setattr(impact_processes, "cores", lambda: 2)
     monkeypatch.setattr(impact_processes, "_compare_in_worker", end_this_process)
 
     with pytest.raises(EngineFailed, match="ended from outside"):
