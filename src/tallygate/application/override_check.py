@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from tallygate.application.override_reach import WAIVABLE, review_reach
 from tallygate.application.policy_review import Path, Review, list_of, mapping_of, offer
-from tallygate.domain.kernel.instants import NS_PER_SECOND
+from tallygate.domain.kernel.instants import NS_PER_DAY
 
 NEVER_WAIVED: Final = "ownership_conflict"
-_NS_PER_DAY: Final = 86_400 * NS_PER_SECOND
 
 
 def review_overrides(review: Review) -> None:
@@ -96,8 +95,8 @@ def _term(review: Review, path: Path, entry: Mapping[str, Any]) -> None:
             "it expires before it starts.",
             "Expected a later instant.",
         )
-    elif isinstance(max_days, int) and expires_ns - starts_ns > max_days * _NS_PER_DAY:
-        days = (expires_ns - starts_ns + _NS_PER_DAY - 1) // _NS_PER_DAY
+    elif isinstance(max_days, int) and expires_ns - starts_ns > max_days * NS_PER_DAY:
+        days = (expires_ns - starts_ns + NS_PER_DAY - 1) // NS_PER_DAY
         review.say(
             "overrides",
             where,

@@ -17,12 +17,11 @@ from typing import Any, Final
 from tallygate.application.activation_review import ActivationReview, activations_in
 from tallygate.application.override_ports import ExcusedCalls, OverrideUse
 from tallygate.application.policy_review import list_of, mapping_of
-from tallygate.domain.kernel.instants import NS_PER_SECOND, ns_from_text
+from tallygate.domain.kernel.instants import NS_PER_DAY, ns_from_text
 from tallygate.domain.kernel.money import exact_arithmetic
 from tallygate.domain.policy.decision import Mode
 from tallygate.errors import Problem
 
-NS_PER_DAY: Final = 86_400 * NS_PER_SECOND
 FORECAST_DAYS: Final = 7
 """How much of the past a forecast looks at."""
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tallygate.application.policy_review import Path, Review, Source, list_of, mapping_of, offer
-from tallygate.domain.policy.rollout import NS_PER_DAY, StageName
+from tallygate.domain.kernel.instants import NS_PER_DAY
+from tallygate.domain.policy.rollout import StageName
 from tallygate.errors import Problem
 
 DOCUMENT: Final = "rollout"

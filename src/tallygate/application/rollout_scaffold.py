@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from tallygate.application.rollout_ports import ModeInForce
 from tallygate.application.rollout_status import Kind, RolloutStatus, ServiceStatus
-from tallygate.domain.kernel.instants import ns_from_text, text_from_ns
-from tallygate.domain.policy.rollout import NS_PER_DAY, StageName
+from tallygate.domain.kernel.instants import NS_PER_DAY, ns_from_text, text_from_ns
+from tallygate.domain.policy.rollout import StageName
 
 WATCHED_FIRST: Final = 2
 STAGE_DAYS: Final = 30

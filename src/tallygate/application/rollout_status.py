@@ -21,9 +21,9 @@ from tallygate.application.rollout_ports import (
     TrafficFilter,
 )
 from tallygate.domain.attribution.contract import Principal, Registry
-from tallygate.domain.kernel.instants import ns_from_text
+from tallygate.domain.kernel.instants import NS_PER_DAY, ns_from_text
 from tallygate.domain.policy.readiness import Evidence, ExceptionInForce, GateResult, judge
-from tallygate.domain.policy.rollout import NS_PER_DAY, HeldReview, Plan, RolloutStage, StageName
+from tallygate.domain.policy.rollout import HeldReview, Plan, RolloutStage, StageName
 from tallygate.domain.policy.traffic import Figures, Group, summed
 
 ENDING_SOON_DAYS: Final = 14

@@ -22,7 +22,7 @@ from tallygate.application.impact_findings import (
     Window,
 )
 from tallygate.application.replay import PolicyAt
-from tallygate.domain.kernel.instants import text_from_ns
+from tallygate.domain.kernel.instants import NS_PER_DAY, text_from_ns
 from tallygate.domain.kernel.money import text_from_amount
 from tallygate.domain.policy.change import REFUSING, Decided, Kind
 from tallygate.errors import Problem
@@ -32,7 +32,6 @@ NOBODY: Final = "unattributed"
 NO_SERVICE: Final = "no registered service"
 _CENT: Final = Decimal("0.01")
 _COMMIT_CHARS: Final = 12
-_NS_PER_DAY: Final = 86_400 * 10**9
 
 TITLES: Final[Mapping[Kind, str]] = {
     Kind.UNANSWERED: "No answer from the policy: the gate would be blind",
@@ -149,7 +148,7 @@ def notes(report: ImpactReport) -> list[str]:
     if report.base.revision == report.head.revision:
         found.append("Base and head are the same policies: nothing that decides differs.")
     if report.grain_ns and report.window.at_ns is None:
-        length = "hour" if report.grain_ns < _NS_PER_DAY else "day"
+        length = "hour" if report.grain_ns < NS_PER_DAY else "day"
         found.append(
             f"The file tells the times of calls by the {length}: where a date lies within one,"
             " calls are decided as of the first of them."
@@ -164,7 +163,7 @@ def notes(report: ImpactReport) -> list[str]:
 
 def compared(report: ImpactReport) -> str:
     """Say which revisions were compared, over which calls, as of when."""
-    days = (report.window.until_ns - report.window.since_ns) // _NS_PER_DAY
+    days = (report.window.until_ns - report.window.since_ns) // NS_PER_DAY
     length = f" ({counted(days, 'day')})" if days else ""
     as_of = report.window.at_ns
     decided = "each decided as of its own time" if as_of is None else f"as of {text_from_ns(as_of)}"

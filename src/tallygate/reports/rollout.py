@@ -11,8 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tallygate.application.rollout_status import Kind, Readiness, RolloutStatus, ServiceStatus
-from tallygate.domain.kernel.instants import text_from_ns
-from tallygate.domain.policy.rollout import NS_PER_DAY
+from tallygate.domain.kernel.instants import NS_PER_DAY, text_from_ns
 from tallygate.domain.policy.traffic import UNDECIDED, Amount, Figures, Share
 from tallygate.reports.events import plain_text
 from tallygate.reports.rollout_documents import (

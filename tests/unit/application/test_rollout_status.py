@@ -28,9 +28,9 @@ from tallygate.application.rollout_status import (
     ServiceStatus,
     rollout_status,
 )
-from tallygate.domain.kernel.instants import ns_from_text
+from tallygate.domain.kernel.instants import NS_PER_DAY, ns_from_text
 from tallygate.domain.ledger.events import Entry, EventKind
-from tallygate.domain.policy.rollout import NS_PER_DAY, Plan, StageName, plan_from_data
+from tallygate.domain.policy.rollout import Plan, StageName, plan_from_data
 
 WINDOW: Final = TrafficFilter(since_ns=NOON_NS - 14 * NS_PER_DAY, until_ns=NOON_NS)
 CONFLICT: Final = ({"code": "ownership_conflict", "field": "environment"},)

@@ -8,15 +8,13 @@ Exact   Labels are bounded: services that the registry knows, and ids of the pol
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from tallygate.domain.kernel.instants import NS_PER_DAY
 from tallygate.domain.ledger.events import DecisionFacts
 from tallygate.domain.policy.decision import Action
 from tallygate.domain.policy.terms import OverrideTerm
-
-_DAY_NS: Final = 86_400_000_000_000
 
 
 class OverrideMetrics:
@@ -53,7 +51,7 @@ class OverrideMetrics:
             if (left_ns := each.left_ns(at_ns)) is not None
         }
         for labels, left_ns in shown.items():
-            self._days.labels(*labels).set(left_ns / _DAY_NS)
+            self._days.labels(*labels).set(left_ns / NS_PER_DAY)
         for labels in self._shown - shown.keys():
             if self._is_shared:
                 self._days.labels(*labels).set(0)  # it cannot be removed there

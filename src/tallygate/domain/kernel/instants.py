@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 NS_PER_SECOND: Final = 1_000_000_000
+NS_PER_DAY: Final = 86_400 * NS_PER_SECOND
 INSTANT_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 

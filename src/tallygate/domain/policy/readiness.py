@@ -13,7 +13,8 @@ from typing import Final
 
 from typing_extensions import override
 
-from tallygate.domain.policy.rollout import NS_PER_DAY, Gates, Plan, RolloutStage, StageName
+from tallygate.domain.kernel.instants import NS_PER_DAY
+from tallygate.domain.policy.rollout import Gates, Plan, RolloutStage, StageName
 from tallygate.domain.policy.traffic import Figures, Share
 
 _SHOWN_FIELDS: Final = 5

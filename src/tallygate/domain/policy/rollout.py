@@ -11,11 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
-from tallygate.domain.kernel.instants import ns_from_text
-
-NS_PER_DAY: Final = 86_400 * 1_000_000_000
+from tallygate.domain.kernel.instants import NS_PER_DAY, ns_from_text
 
 
 class StageName(StrEnum):
